@@ -1,0 +1,1 @@
+"""Talks to the API server; knows objects, not quota."""

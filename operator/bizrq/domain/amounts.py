@@ -1,0 +1,61 @@
+"""How are amounts added and compared, key by key?
+
+``Amounts`` maps a key of ``hard`` ([K1]) to a quantity. A key that is absent counts as zero in a sum; whether it is
+limited is for the caller to say [K5].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+
+from bizrq.domain.quantity import Quantity
+
+__all__ = ["Amounts", "add_into", "exceeding", "key_by_key_max", "only", "subtract_from", "total"]
+
+Amounts = Mapping[str, Quantity]
+
+
+def add_into(target: dict[str, Quantity], more: Amounts) -> None:
+    """Add ``more`` to ``target`` in place."""
+    for key, amount in more.items():
+        known = target.get(key)
+        target[key] = amount if known is None else known + amount
+
+
+def subtract_from(target: dict[str, Quantity], less: Amounts) -> None:
+    """Take ``less`` out of ``target`` in place; a key that comes to zero is dropped, so that a running sum is small."""
+    for key, amount in less.items():
+        known = target.get(key)
+        rest = known - amount if known is not None else amount * -1
+        if rest:
+            target[key] = rest
+        else:
+            target.pop(key, None)
+
+
+def total(parts: Iterable[Amounts]) -> dict[str, Quantity]:
+    """The sum of all parts."""
+    result: dict[str, Quantity] = {}
+    for part in parts:
+        add_into(result, part)
+    return result
+
+
+def key_by_key_max(left: Amounts, right: Amounts) -> dict[str, Quantity]:
+    """Per key the larger amount; of two equal ones the left, which decides about the suffix it is printed with."""
+    result = dict(left)
+    for key, amount in right.items():
+        known = result.get(key)
+        if known is None or known < amount:
+            result[key] = amount
+    return result
+
+
+def only(amounts: Amounts, keys: Container[str]) -> dict[str, Quantity]:
+    """The part of ``amounts`` that stands under one of ``keys``."""
+    return {key: amount for key, amount in amounts.items() if key in keys}
+
+
+def exceeding(used: Amounts, hard: Amounts) -> list[str]:
+    """The keys whose ``used`` is above ``hard``, in alphabetical order; what ``hard`` lacks is not limited [K5]."""
+    return sorted(key for key, limit in hard.items() if (amount := used.get(key)) is not None and amount > limit)

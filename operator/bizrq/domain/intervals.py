@@ -1,0 +1,173 @@
+"""From when to when is a pod charged? [C1, C2], case by case as in ``docs/cash.md``.
+
+``follow`` folds one version of a pod after the other into an ``Interval``; ``deleted`` adds the DELETED event. What an
+interval costs depends on nothing but the interval and the time asked for, so a late or corrected end repairs itself.
+Intervals are half-open, [start, end); all instants are whole seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+__all__ = ["NOT_STARTED", "EndSource", "Interval", "PodFacts", "deleted", "follow", "is_open", "stop_at"]
+
+FORCED_AT_ONCE: Final = 2
+"""Seconds between the request of a deletion and its DELETED event within which the request is the end."""
+
+
+class EndSource(enum.IntEnum):
+    """What an end was taken from; everything below FINISHED_AT counts as inexact."""
+
+    NONE = 0
+    """It has not ended, or only by its cut."""
+    FINISHED_AT = 1
+    DISRUPTED = 2
+    COMPLETED = 3
+    TOUCHED = 4
+    OBSERVED = 5
+    DELETION_REQUEST = 6
+    DELETION_ARRIVAL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """The instants of one version of a pod, None where the API object has none (null and year 1 count as none)."""
+
+    created: int
+    assigned: bool = False
+    """``spec.nodeName`` is set."""
+    scheduled: int | None = None
+    """lastTransitionTime of PodScheduled=True."""
+    unscheduled: bool = False
+    """PodScheduled is there and not True."""
+    started: int | None = None
+    """status.startTime."""
+    mirror: bool = False
+    terminal: bool = False
+    """The phase is Succeeded or Failed."""
+    finished: Sequence[int | None] = ()
+    """finishedAt of every terminated container and init container."""
+    disrupted: int | None = None
+    """lastTransitionTime of DisruptionTarget=True."""
+    completed: int | None = None
+    """lastTransitionTime of Ready or ContainersReady False for PodCompleted or PodFailed."""
+    touched: int | None = None
+    """Newest managedFields time of the subresource status; needed only where ``finished`` does not decide."""
+    deletion: int | None = None
+    """metadata.deletionTimestamp."""
+    grace: int | None = None
+    """metadata.deletionGracePeriodSeconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The charged time of a pod as far as its versions told."""
+
+    start: int | None
+    """None: nothing is charged (yet)."""
+    end: int | None = None
+    source: EndSource = EndSource.NONE
+    cut: int | None = None
+    """Nothing is charged from here on: the latest deletionTimestamp + grace seen with a grace above 0."""
+    requested: int | None = None
+    """When the deletion was asked for."""
+    first_terminal: int | None = None
+    """When the phase was first observed to be final."""
+
+
+NOT_STARTED: Final = Interval(start=None)
+
+
+def follow(facts: PodFacts, before: Interval, observed: int) -> Interval:
+    """The interval after one more version of the pod; ``before`` is NOT_STARTED for the first, ``observed`` is now."""
+    start = _start(facts)
+    if start is None and before is NOT_STARTED and facts.deletion is None:
+        return NOT_STARTED  # most pods that wait for a node look like this
+    cut, requested = before.cut, before.requested
+    if facts.deletion is not None:
+        grace = facts.grace or 0
+        # With a grace, deletionTimestamp is the request's time plus the grace, and the second grace is slack. At
+        # grace 0 it has been moved back to the time of the request.
+        requested = facts.deletion - grace
+        if grace > 0:
+            cut = max(cut or 0, facts.deletion + grace)
+    first_terminal = before.first_terminal
+    end, source = before.end, before.source  # the last terminal status seen decides, also about a final object
+    if facts.terminal:
+        if first_terminal is None:
+            first_terminal = observed
+        end, source = _terminal_end(facts, first_terminal)
+    return Interval(start, end, source, cut, requested, first_terminal)
+
+
+def deleted(last: Interval, arrived: int, *, replayed: bool = False) -> Interval:
+    """The interval of a pod whose DELETED event came at ``arrived``; ``last`` is after the event's own object.
+
+    A pod that had reached its end keeps it. One that went while running ends at the time of the request, if it was
+    forced from the start or the event came within 2 s; else when the event came, never after the cut. ``replayed``
+    events say nothing by their arrival.
+    """
+    if last.end is not None:
+        return last
+    requested = last.requested
+    if requested is None:  # removed from etcd without a deletion of its own: its arrival is all there is
+        return replace(last, end=arrived, source=EndSource.DELETION_ARRIVAL)
+    if last.cut is None or replayed or arrived - requested <= FORCED_AT_ONCE:
+        return replace(last, end=requested, source=EndSource.DELETION_REQUEST)
+    return replace(last, end=arrived, source=EndSource.DELETION_ARRIVAL)
+
+
+def stop_at(interval: Interval, now: int) -> int:
+    """The instant up to which a pod with a start is charged when the clock shows ``now``; never before its start."""
+    stop = now
+    if interval.end is not None and interval.end < stop:
+        stop = interval.end
+    if interval.cut is not None and interval.cut < stop:
+        stop = interval.cut
+    start = interval.start
+    return stop if start is None or stop > start else start
+
+
+def is_open(interval: Interval, now: int) -> bool:
+    """Whether each further second costs something."""
+    return (
+        interval.start is not None
+        and interval.start <= now
+        and (interval.end is None or interval.end > now)
+        and (interval.cut is None or interval.cut > now)
+    )
+
+
+def _start(facts: PodFacts) -> int | None:
+    if facts.mirror:
+        return None
+    start = facts.scheduled
+    if start is None:
+        if not facts.assigned:
+            return None
+        # Bound without the scheduler (virtual kubelets, spec.nodeName set): no condition tells when. A condition
+        # that still says False is older than the binding, and so is the creation: only startTime can be meant.
+        start = facts.started
+        if start is None:
+            if facts.unscheduled:
+                return None
+            start = facts.created
+    return max(start, facts.created)
+
+
+def _terminal_end(facts: PodFacts, first_terminal: int) -> tuple[int, EndSource]:
+    valid = [moment for moment in facts.finished if moment is not None]
+    if valid and len(valid) == len(facts.finished):
+        return max(valid), EndSource.FINISHED_AT
+    for moment, source in (
+        (facts.disrupted, EndSource.DISRUPTED),
+        (facts.completed, EndSource.COMPLETED),
+        (facts.touched, EndSource.TOUCHED),
+        (first_terminal, EndSource.OBSERVED),
+    ):
+        if moment is not None:
+            return max(moment, *valid), source  # never before a valid finishedAt
+    raise AssertionError  # first_terminal is never None

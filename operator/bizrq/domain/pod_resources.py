@@ -1,0 +1,167 @@
+"""What does one pod hold at its peak, and what must it state? [P1-P4].
+
+The walk is ResourceQuota's own (k8s.io/component-helpers, PodRequests and PodLimits), on a pod or on the template of
+one: what the API server fills in on a pod only, a request missing beside a limit, is filled in here first [P2].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from bizrq.domain.quantity import Quantity
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, keys_of_limit, keys_of_request
+
+__all__ = ["Container", "Held", "PodResources", "ResourceList", "held", "unstated"]
+
+ResourceList = Mapping[str, Quantity]
+"""Amount by container resource name, such as ``cpu`` or ``nvidia.com/gpu``."""
+
+_NONE: Final[ResourceList] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What one container states."""
+
+    name: str
+    requests: ResourceList = field(default_factory=dict)
+    limits: ResourceList = field(default_factory=dict)
+    sidecar: bool = False
+    """An init container with ``restartPolicy: Always``: it runs on beside the others."""
+
+    def requests_with_defaults(self) -> ResourceList:
+        """Its requests, a missing one copied from the limit as the API server does on pods [P2]."""
+        return {**self.limits, **self.requests} if self.limits else self.requests
+
+
+@dataclass(frozen=True, slots=True)
+class PodResources:
+    """What a pod or a pod template states about its resources."""
+
+    containers: Sequence[Container]
+    init_containers: Sequence[Container] = ()
+    """In start order."""
+    requests: ResourceList = field(default_factory=dict)
+    """``spec.resources.requests`` of the pod as a whole."""
+    limits: ResourceList = field(default_factory=dict)
+    overhead: ResourceList = field(default_factory=dict)
+    """Of the pod's RuntimeClass; a template has none yet [P3]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The most that one pod holds at a time, by container resource name, every value in whole milli-units [P3]."""
+
+    requests: ResourceList
+    limits: ResourceList
+
+
+def held(pod: PodResources) -> Held:
+    """The most that ``pod`` holds at a time [P1-P3]."""
+    requests = _peak(
+        [container.requests_with_defaults() for container in pod.containers],
+        [(container.requests_with_defaults(), container.sidecar) for container in pod.init_containers],
+    )
+    limits = _peak(
+        [container.limits for container in pod.containers],
+        [(container.limits, container.sidecar) for container in pod.init_containers],
+    )
+    if pod.requests or pod.limits:
+        requests |= _pod_level_requests(pod, requests)
+        limits |= {name: amount for name, amount in pod.limits.items() if _is_pod_level(name)}
+    if pod.overhead:
+        _add(requests, pod.overhead)
+        _add(limits, {name: amount for name, amount in pod.overhead.items() if limits.get(name)})
+    return Held(_in_milli(requests), _in_milli(limits))
+
+
+def _peak(
+    containers: Iterable[ResourceList], init_containers: Iterable[tuple[ResourceList, bool]]
+) -> dict[str, Quantity]:
+    """max(containers and sidecars together, the peak over the init containers in order) [P1]."""
+    together: dict[str, Quantity] = {}
+    for amounts in containers:
+        _add(together, amounts)
+    sidecars: dict[str, Quantity] = {}
+    starting: dict[str, Quantity] = {}
+    for amounts, sidecar in init_containers:
+        if sidecar:
+            _add(sidecars, amounts)
+            continue
+        # A plain one runs beside the sidecars started so far, and before all containers.
+        step = dict(sidecars)
+        _add(step, amounts)
+        _raise_to(starting, step)
+    _add(together, sidecars)
+    _raise_to(together, starting)
+    return together
+
+
+def _pod_level_requests(pod: PodResources, from_containers: ResourceList) -> dict[str, Quantity]:
+    """Requests that the pod as a whole states, completed as the API server does [P2, P3].
+
+    Where it has limits of its own, a request it lacks is what the containers ask for together (not for hugepages,
+    which cannot be overcommitted), else its limit (apis/core/v1 defaultPodRequests).
+    """
+    stated = {name: amount for name, amount in pod.requests.items() if _is_pod_level(name)}
+    if pod.limits:
+        for name, amount in from_containers.items():
+            if _is_pod_level(name) and not name.startswith("hugepages-"):
+                stated.setdefault(name, amount)
+        for name, amount in pod.limits.items():
+            if _is_pod_level(name):
+                stated.setdefault(name, amount)
+    return stated
+
+
+def _is_pod_level(resource: str) -> bool:
+    """Whether ``spec.resources`` of a pod decides about ``resource``; the others stay with the containers."""
+    return resource in {"cpu", "memory"} or resource.startswith("hugepages-")
+
+
+def _add(total: dict[str, Quantity], more: ResourceList) -> None:
+    for name, amount in more.items():
+        known = total.get(name)
+        total[name] = amount if known is None else known + amount
+
+
+def _raise_to(total: dict[str, Quantity], least: ResourceList) -> None:
+    for name, amount in least.items():
+        known = total.get(name)
+        if known is None or known < amount:
+            total[name] = amount
+
+
+def _in_milli(amounts: ResourceList) -> ResourceList:
+    return {name: amount.rounded_up_to_milli() for name, amount in amounts.items()} or _NONE
+
+
+# --- what must be stated [P4] ----------------------------------------------------------------------------------------
+
+_MUST_BE_STATED: Final = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
+
+
+def unstated(pod: PodResources, limited: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The keys of ``limited`` that some container must state and does not, with these containers' names [P4].
+
+    Both in alphabetical order; 0 is a statement. Empty where the pod as a whole states its resources.
+    """
+    if any(_is_pod_level(name) for amounts in (pod.requests, pod.limits) for name in amounts):
+        return {}
+    required = _MUST_BE_STATED.intersection(limited)
+    missing: dict[str, set[str]] = {}
+    for container in (*pod.containers, *pod.init_containers):
+        for key in required - _stated_keys(container):
+            missing.setdefault(key, set()).add(container.name)
+    return {key: tuple(sorted(missing[key])) for key in sorted(missing)}
+
+
+def _stated_keys(container: Container) -> set[str]:
+    stated: set[str] = set()
+    for name in container.requests_with_defaults():
+        stated.update(keys_of_request(name, NO_MODELS, DEFAULT_GPU_RESOURCES))
+    for name in container.limits:
+        stated.update(keys_of_limit(name, NO_MODELS))
+    return stated

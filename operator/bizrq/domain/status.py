@@ -1,0 +1,219 @@
+"""What does a status say, given what was counted?
+
+``new_status`` changes the status that was read in place of a copy, field by field: what this version does not know
+stays as it was, since controllers and webhooks of two versions run side by side during an upgrade.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bizrq.domain.amounts import Amounts, exceeding
+from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.cash import Books, budget, carried, hours, hours_text
+from bizrq.domain.quantity import ZERO, Quantity
+from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
+from bizrq.domain.times import timestamp
+
+__all__ = ["Counted", "NotReady", "has_news", "new_status", "summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """Why a bizrq is not Ready: a CamelCase reason for programs, a sentence for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Everything that was counted for one bizrq, at one instant."""
+
+    own: Amounts
+    """What its own workloads are charged, by key [A4]."""
+    children: Amounts
+    """What its children take [T3, T6]."""
+    books: Books
+    now: int
+    writer: str
+    """Random process id and counter [R4]."""
+    not_ready: NotReady | None = None
+    gpus: GpuResources = field(default_factory=GpuResources)
+
+
+def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
+    """The status of ``bizrq`` with what was counted put in; keys that ``hard`` lacks are not shown [K5]."""
+    status: dict[str, Any] = copy.deepcopy(dict(bizrq.raw.get("status") or {}))
+    self_used = {key: _own(key, counted) for key in bizrq.hard}
+    used = {key: amount + counted.children.get(key, ZERO) for key, amount in self_used.items()}
+    status["hard"] = _texts(bizrq.hard)
+    status["used"] = _texts(used)
+    status["selfUsed"] = _texts(self_used)
+    status["lastReconcileTime"] = timestamp(counted.now)
+    status["observedGeneration"] = bizrq.generation
+    status["writer"] = counted.writer
+    status["summary"] = summary(bizrq.hard, used, counted.gpus)
+    books = counted.books
+    cash = status.setdefault("cash", {})
+    cash["ledger"] = {key: str(amount) for key, amount in sorted(books.ledger.items())}
+    cash["settled"] = {key: str(amount) for key, amount in sorted(books.settled.items())}
+    cash["rate"] = {key: str(Quantity.from_milli(milli)) for key, milli in sorted(books.rate.items())}
+    if books.seen is not None:
+        cash["seen"] = f"{books.seen.version} {timestamp(books.seen.time)}"
+    status["conditions"] = _conditions(bizrq, used, counted, status.get("conditions") or [])
+    return status
+
+
+def _own(key: str, counted: Counted) -> Quantity:
+    if is_cash(key):
+        return hours(counted.books.ledger.get(cash_base(key), 0))
+    return counted.own.get(key, ZERO)
+
+
+def _texts(amounts: Amounts) -> dict[str, str]:
+    return {key: _text(key, amount) for key, amount in sorted(amounts.items())}
+
+
+def _text(key: str, amount: Quantity) -> str:
+    return hours_text(amount) if is_cash(key) else str(amount)
+
+
+# --- the printed columns ---------------------------------------------------------------------------------------------
+
+_CPU: Final = ("limits.cpu", "requests.cpu", "cpu")
+_MEMORY: Final = ("limits.memory", "requests.memory", "memory")
+
+
+def summary(hard: Amounts, used: Amounts, gpus: GpuResources) -> dict[str, str]:
+    """The texts ``used/hard`` behind the columns of ``kubectl get bizrq``; empty where nothing is limited."""
+    gpu_keys = [key for key in hard if key.startswith("requests.") and key.removeprefix("requests.") in gpus]
+    cash_gpu_keys = [key for key in hard if is_cash(key) and cash_base(key).removeprefix("requests.") in gpus]
+    columns = {
+        "cpu": _first(_CPU, hard),
+        "memory": _first(_MEMORY, hard),
+        "gpu": gpu_keys,
+        "cashCpu": _first(tuple(CASH + key for key in _CPU), hard),
+        "cashGpu": cash_gpu_keys,
+    }
+    return {column: _used_of_hard(keys, hard, used) for column, keys in columns.items()}
+
+
+def _first(keys: tuple[str, ...], hard: Amounts) -> list[str]:
+    return [key for key in keys if key in hard][:1]
+
+
+def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
+    if not keys:
+        return ""
+    together = sum((used.get(key, ZERO) for key in keys), ZERO)
+    limit = sum((hard[key] for key in keys), ZERO)
+    return f"{_text(keys[0], together)}/{limit}"
+
+
+# --- conditions ------------------------------------------------------------------------------------------------------
+
+
+def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    blocked = counted.not_ready
+    if bizrq.problems:
+        blocked = NotReady("InvalidHard", "; ".join(bizrq.problems))
+    ready = (
+        ("Ready", "False", blocked.reason, blocked.message)
+        if blocked
+        else ("Ready", "True", "Counted", f"counted for generation {bizrq.generation}")
+    )
+    plain = {key: limit for key, limit in bizrq.hard.items() if not is_cash(key)}
+    over = exceeding(used, plain)
+    over_quota = (
+        ("OverQuota", "True", "UsedAboveHard", "growth is refused until less is used: " + _used_of(over, used, plain))
+        if over
+        else ("OverQuota", "False", "WithinHard", "nothing is used above hard")
+    )
+    result = [
+        _condition(each, bizrq.generation, counted.now, before)
+        for each in (ready, over_quota, _cash(bizrq, used, counted))
+    ]
+    ours = {each["type"] for each in result}
+    return [*result, *(each for each in before if each.get("type") not in ours)]
+
+
+def _cash(bizrq: Bizrq, used: Amounts, counted: Counted) -> tuple[str, str, str, str]:
+    budgets = {key: limit for key, limit in bizrq.hard.items() if is_cash(key)}
+    if not budgets:
+        return "CashExhausted", "False", "NoBudget", "hard has no cash keys"
+    spent = sorted(key for key, limit in budgets.items() if _is_exhausted(key, limit, used, counted))
+    if spent:
+        return "CashExhausted", "True", "BudgetSpent", "no hours are left: " + _used_of(spent, used, budgets)
+    return "CashExhausted", "False", "BudgetLeft", "every budget has hours left"
+
+
+def _is_exhausted(key: str, limit: Quantity, used: Amounts, counted: Counted) -> bool:
+    """Used >= hard, to the second: the ledger decides, not the hours that are shown [A6, C3]."""
+    children = counted.children.get(key, ZERO)
+    return counted.books.ledger.get(cash_base(key), 0) >= budget(limit - children) or used[key] >= limit
+
+
+def _used_of(keys: list[str], used: Amounts, hard: Amounts) -> str:
+    return ", ".join(f"{key} {_text(key, used[key])} of {_text(key, hard[key])}" for key in keys)
+
+
+def _condition(
+    new: tuple[str, str, str, str], generation: int, now: int, before: list[dict[str, Any]]
+) -> dict[str, Any]:
+    kind, status, reason, message = new
+    known = next((each for each in before if each.get("type") == kind), {})
+    since = known.get("lastTransitionTime") if known.get("status") == status else None
+    return {
+        **known,
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since or timestamp(now),
+        "observedGeneration": generation,
+    }
+
+
+# --- is it worth a write? --------------------------------------------------------------------------------------------
+
+_MOVES_WITH_TIME: Final = ("lastReconcileTime", "writer", "used", "selfUsed", "summary", "cash", "conditions")
+
+
+def has_news(bizrq: Bizrq, status: Mapping[str, Any], counted: Counted) -> bool:
+    """Whether ``status`` says more than the passing of time at the recorded rate would have said anyway.
+
+    Without news an event costs no write; the resync writes every few minutes whatever happened.
+    """
+    old: Mapping[str, Any] = bizrq.raw.get("status") or {}
+    if bizrq.reconciled is None or any(
+        old.get(name) != value for name, value in status.items() if name not in _MOVES_WITH_TIME
+    ):
+        return True
+    books = counted.books
+    expected = carried(bizrq.books, counted.now - bizrq.reconciled)
+    if books.ledger != expected or books.rate != bizrq.books.rate or books.settled != bizrq.books.settled:
+        return True
+    if _without_cash(status, "used") != _without_cash(old, "used"):
+        return True
+    if _without_cash(status, "selfUsed") != _without_cash(old, "selfUsed"):
+        return True
+    if _states(status) != _states(old):
+        return True
+    # What the children have overrun is shown in used only.
+    return any(
+        bizrq.used.get(key, ZERO) - hours(bizrq.books.ledger.get(cash_base(key), 0)) != counted.children.get(key, ZERO)
+        for key in bizrq.hard
+        if is_cash(key)
+    )
+
+
+def _without_cash(status: Mapping[str, Any], name: str) -> dict[str, str]:
+    return {key: text for key, text in (status.get(name) or {}).items() if not is_cash(key)}
+
+
+def _states(status: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    return [(each["type"], each["status"], each["reason"]) for each in status.get("conditions") or []]

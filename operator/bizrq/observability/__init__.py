@@ -1,0 +1,1 @@
+"""What operators of bizrq can see: metrics, health, logs."""

@@ -1,0 +1,1 @@
+"""Which kinds of workload count, described as data."""

@@ -1,0 +1,123 @@
+"""What does an object ask for, read by the description of its kind?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bizrq.domain.amounts import Amounts
+from bizrq.domain.bizrq import LABEL
+from bizrq.domain.demand import PodGroup, demand
+from bizrq.domain.pod_resources import held
+from bizrq.domain.pod_template import FieldProblem, read_pod_spec
+from bizrq.domain.resource_names import GpuResources, Models
+from bizrq.workloads.kind import Count, Kind, NothingWhen
+
+__all__ = ["Workload", "read_workload"]
+
+_MAX_REPLICAS: Final = 2**31 - 1  # an int32 in every kind; custom resources may say anything
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One version of a workload object."""
+
+    uid: str
+    version: int
+    """metadata.resourceVersion."""
+    kind: Kind
+    namespace: str
+    name: str
+    bizrq: str
+    """The bizrq its label names; "" where it has none."""
+    models: Models
+    demand: Amounts
+    problems: tuple[FieldProblem, ...] = ()
+    """Fields that could not be read and are left out of ``demand`` [A14]."""
+
+    def __str__(self) -> str:
+        """``deployments.apps/shop/web``, as in the lines of a status."""
+        return f"{self.kind.id}/{self.namespace}/{self.name}"
+
+
+def read_workload(raw: Mapping[str, Any], kind: Kind, gpus: GpuResources) -> Workload:
+    """What one version of an object demands [K2, P1-P3]; ``raw`` is its JSON.
+
+    Raises ``KeyError`` or ``ValueError`` only for what no API server sends (no name, no uid, no resourceVersion).
+    """
+    metadata = raw["metadata"]
+    labels: Mapping[str, str] = metadata.get("labels") or {}
+    models = Models(
+        cpu=labels.get(f"{LABEL}/cpu-type") or None,
+        gpu=labels.get(f"{LABEL}/gpu-type") or None,
+        memory=labels.get(f"{LABEL}/memory-type") or None,
+    )
+    problems: list[FieldProblem] = []
+    groups = [] if _demands_nothing(raw, kind) else _pod_groups(raw, kind, problems)
+    return Workload(
+        uid=metadata["uid"],
+        version=int(metadata["resourceVersion"]),
+        kind=kind,
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        bizrq=labels.get(LABEL, ""),
+        models=models,
+        demand=demand(groups, models, gpus, count=kind.count_key),
+        problems=tuple(problems),
+    )
+
+
+def _demands_nothing(raw: Mapping[str, Any], kind: Kind) -> bool:
+    return any(_holds(reason, raw) for reason in kind.nothing_when)
+
+
+def _holds(reason: NothingWhen, raw: Mapping[str, Any]) -> bool:
+    if reason.condition is not None:
+        conditions = _at(raw, ("status", "conditions"))
+        return isinstance(conditions, list) and any(
+            isinstance(each, Mapping) and each.get("type") == reason.condition and each.get("status") == "True"
+            for each in conditions
+        )
+    return _at(raw, reason.path) == reason.value
+
+
+def _pod_groups(raw: Mapping[str, Any], kind: Kind, problems: list[FieldProblem]) -> list[PodGroup]:
+    groups = []
+    for where in kind.pod_groups:
+        template = _at(raw, where.template)
+        if template is None:
+            continue  # a Rollout that refers to a Deployment has no template of its own
+        spec = template.get("spec") if isinstance(template, Mapping) else template
+        pod, broken = read_pod_spec(spec, ".".join((*where.template, "spec")))
+        problems.extend(broken)
+        counts = [count for each in where.replicas if (count := _count(raw, each, problems)) is not None]
+        groups.append(PodGroup(replicas=max(0, min(counts, default=0)), pod=held(pod)))
+    return groups
+
+
+def _count(raw: Mapping[str, Any], count: Count, problems: list[FieldProblem]) -> int | None:
+    number = _number(raw, count.path, problems)
+    if number is None:
+        number = count.default
+    if number is None or count.minus is None:
+        return number
+    return number - (_number(raw, count.minus, problems) or 0)
+
+
+def _number(raw: Mapping[str, Any], path: tuple[str, ...], problems: list[FieldProblem]) -> int | None:
+    value = _at(raw, path)
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and -_MAX_REPLICAS <= value <= _MAX_REPLICAS:
+        return value
+    problems.append(FieldProblem(".".join(path), f"must be a whole number of pods, not {value!r}"))
+    return None
+
+
+def _at(raw: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if not isinstance(raw, Mapping):
+            return None
+        raw = raw.get(name)
+    return raw
