@@ -58,6 +58,7 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self.reason = ""  # why everything is to be stopped
         self._me = Proc.of(os.getpid())
+        self._since = time.time()
         self._owner: int | None = None
         self._selector = selectors.DefaultSelector()
         self._listener = listener
@@ -81,7 +82,9 @@ class Supervisor:
         print(f"stopping: {self.reason}", flush=True)
         self._selector.unregister(self._listener)
         for name in reversed(self.children):
+            start = time.monotonic()
             self._stop(self.children[name])
+            print(f"stopped {name} in {time.monotonic() - start:.1f} s", flush=True)
         self._write()
 
     def own(self, pid: int | None) -> None:
@@ -181,7 +184,7 @@ class Supervisor:
 
     def _as_json(self) -> dict[str, Any]:
         return {
-            "supervisor": {"pid": os.getpid(), "started": self._me.started if self._me else ""},
+            "supervisor": {"pid": os.getpid(), "started": self._me.started if self._me else "", "since": self._since},
             "processes": {name: child.as_json() for name, child in self.children.items()},
             "stopped": self.reason,
         }

@@ -111,7 +111,7 @@ def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
         return ""
     together = sum((used.get(key, ZERO) for key in keys), ZERO)
     limit = sum((hard[key] for key in keys), ZERO)
-    return f"{_text(keys[0], together)}/{limit}"
+    return f"{_text(keys[0], together)}/{_text(keys[0], limit)}"
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, NoReturn, final
 
 import yaml
 
@@ -131,11 +131,9 @@ class _Fields:
 
     def __init__(self, value: object, where: str) -> None:
         self.where = where
-        if not isinstance(value, Mapping):
-            self.fail("must be a mapping")
-        self.rest: dict[str, Any] = dict(value)
+        self.rest: dict[str, Any] = dict(value) if isinstance(value, Mapping) else self.fail("must be a mapping")
 
-    def fail(self, why: str) -> None:
+    def fail(self, why: str) -> NoReturn:
         msg = f"{self.where}: {why}"
         raise KindError(msg)
 
@@ -216,4 +214,3 @@ def _nothing_when(value: object, where: str) -> NothingWhen:
         result = NothingWhen(path=fields.path("path"), value=fields.take("is", object))
     fields.done()
     return result
-

@@ -79,7 +79,7 @@ def _holds(reason: NothingWhen, raw: Mapping[str, Any]) -> bool:
             isinstance(each, Mapping) and each.get("type") == reason.condition and each.get("status") == "True"
             for each in conditions
         )
-    return _at(raw, reason.path) == reason.value
+    return bool(_at(raw, reason.path) == reason.value)
 
 
 def _pod_groups(raw: Mapping[str, Any], kind: Kind, problems: list[FieldProblem]) -> list[PodGroup]:

@@ -1,0 +1,5 @@
+"""Runs the command line: ``python -m bizrq``."""
+
+from bizrq.cli.main import main
+
+main(prog_name="bizrq")

@@ -1,0 +1,153 @@
+"""How is one request sent: address, token, time-out, decoding?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+import msgspec
+
+from bizrq.cluster.credentials import Credentials
+from bizrq.cluster.errors import ClusterError, Unavailable, error_of
+
+__all__ = ["Client"]
+
+_REQUEST_SECONDS: Final = 30.0
+"""The API server gives up a mutating request after 34 s; a read that takes longer than this is better asked again."""
+
+_LIST_SECONDS: Final = 60.0
+
+_SILENCE_SECONDS: Final = 90.0
+"""A watch that sends no event and no bookmark for so long is dead: bookmarks come about once a minute."""
+
+_UNAUTHORIZED: Final = 401
+
+
+class Client:
+    """A connection to one API server. Every failure is a ``ClusterError``."""
+
+    def __init__(self, credentials: Credentials, *, user_agent: str) -> None:
+        self._credentials = credentials
+        self._user_agent = user_agent
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            ssl=self._credentials.ssl_context() if self._credentials.server.startswith("https") else True,
+            limit=0,  # each watch holds a connection; a limit would let them starve the writes
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
+            read_bufsize=2**20,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(
+        self, path: str, *, params: Mapping[str, str] | None = None, accept: str = "application/json"
+    ) -> bytes:
+        """The body of a GET, undecoded: lists are decoded straight into the structs of their kind."""
+        timeout = aiohttp.ClientTimeout(total=_LIST_SECONDS)
+        async with self._sent("GET", path, params=params, accept=accept, timeout=timeout) as answer:
+            return await answer.read()
+
+    async def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object, or its status; the object as stored. Raises ``Conflict`` if somebody wrote first."""
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        async with self._sent("PUT", path, body=msgspec.json.encode(body), timeout=timeout) as answer:
+            stored: dict[str, Any] = msgspec.json.decode(await answer.read())
+            return stored
+
+    async def watch(
+        self, path: str, *, params: Mapping[str, str], accept: str = "application/json"
+    ) -> AsyncIterator[bytes]:
+        """The lines of a watch, one event each, until the server ends it.
+
+        Raises ``Unavailable`` where the stream breaks off, also in the middle of a line.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE_SECONDS)
+        async with self._sent(
+            "GET", path, params={**params, "watch": "true"}, accept=accept, timeout=timeout
+        ) as answer:
+            rest = b""
+            async for chunk in answer.content.iter_any():
+                lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
+                rest = lines.pop()
+                for line in lines:
+                    if line:
+                        yield line
+            if rest:
+                msg = f"watch {path}: the stream ended in the middle of an event"
+                raise Unavailable(msg)
+
+    @contextlib.asynccontextmanager
+    async def _sent(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own, not a bare number
+        params: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        body: bytes | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": "application/json"}
+            answer = await self._send(method, path, timeout, params, body, headers)
+            if answer.status == _UNAUTHORIZED:  # the token may have been replaced under us
+                answer.release()
+                await self._credentials.authorization(renew=True)
+                answer = await self._send(method, path, timeout, params, body, headers)
+            async with answer:
+                if answer.status >= 400:  # noqa: PLR2004
+                    raise await _error(answer, f"{method} {path}")
+                yield answer
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            msg = f"{method} {path}: {type(error).__name__}: {error}"
+            raise Unavailable(msg) from error
+
+    async def _send(  # noqa: PLR0917  # one caller, right above
+        self,
+        method: str,
+        path: str,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> aiohttp.ClientResponse:
+        if self._session is None:
+            msg = "the client is not open"
+            raise RuntimeError(msg)
+        authorization = await self._credentials.authorization()
+        return await self._session.request(
+            method,
+            self._credentials.server + path,
+            params=params,
+            data=body,
+            headers={**headers, "Authorization": authorization} if authorization else headers,
+            timeout=timeout,
+            proxy=self._credentials.proxy,
+            server_hostname=self._credentials.server_name,
+        )
+
+
+async def _error(answer: aiohttp.ClientResponse, request: str) -> ClusterError:
+    text = (await answer.text())[:2000]
+    message, retry_after = text, 0.0
+    with contextlib.suppress(ValueError, AttributeError):  # a proxy on the way answers HTML
+        status = json.loads(text)
+        message = status.get("message") or text
+        retry_after = float((status.get("details") or {}).get("retryAfterSeconds") or 0)
+    with contextlib.suppress(ValueError):
+        retry_after = float(answer.headers.get("Retry-After", retry_after))
+    return error_of(answer.status, f"{request}: {answer.status} {message}", retry_after)

@@ -1,0 +1,214 @@
+"""What changed: list, watch, and list again with a diff where the watch has a gap.
+
+One reflector follows one URL for ever. Its sink is told of every item of a list, of every event in order, and after a
+list which version it was, so that the sink can find out what vanished unseen: nobody else will ever tell it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from bizrq.clock import Clock
+from bizrq.cluster.client import Client
+from bizrq.cluster.errors import ClusterError, Gone, Unavailable, error_of
+from bizrq.cluster.objects import Listed, Page, WatchEvent
+
+__all__ = ["Reflector", "Sink"]
+
+_PAGE: Final = 500
+"""Items a page: bounds both the memory of the first list and how long the loop stands still to decode one."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
+"""Seconds between attempts after a failure, doubled each time, with jitter."""
+
+_WATCH_SECONDS: Final = (240, 480)
+"""The server ends a watch after a random time of this range, so that reconnects are spread."""
+
+_YIELD_EVERY: Final = 100
+"""Events or items applied before other tasks may run."""
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Sink(Protocol[T_contra]):
+    """Where the objects go. ``at`` is this machine's time of arrival, in seconds."""
+
+    def list_began(self) -> None:
+        """A list begins, perhaps after another that broke off halfway."""
+
+    def listed(self, item: T_contra, at: int) -> None:
+        """An item of a list."""
+
+    def list_ended(self, version: int, began: int) -> None:
+        """All items of a list have been told; it shows the state at ``version``, and every change before ``began``.
+
+        What the sink holds and was not listed is gone.
+        """
+
+    def changed(self, item: T_contra, at: int) -> None:
+        """An item was added or modified."""
+
+    def deleted(self, item: T_contra, at: int) -> None:
+        """An item is gone; this is its last state, under the version of its deletion."""
+
+    def passed(self, version: int) -> None:
+        """Nothing else happened up to ``version``."""
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: Listed
+
+
+class _Details(msgspec.Struct, rename="camel"):
+    retry_after_seconds: int = 0
+
+
+class _Failure(msgspec.Struct):
+    code: int = 500
+    message: str = ""
+    details: _Details | None = None
+
+
+class Reflector(Generic[T]):
+    """Follows all objects under one URL."""
+
+    def __init__(
+        self,
+        client: Client,
+        url: str,
+        item: type[T],
+        sink: Sink[T],
+        clock: Clock,
+        *,
+        params: Mapping[str, str] | None = None,
+        metadata_only: bool = False,
+        relisted: Callable[[], None] = lambda: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client, self._url, self._sink, self._clock = client, url, sink, clock
+        self._params = dict(params or {})
+        as_ = "application/json;as={};g=meta.k8s.io;v=v1"
+        self._accept_list = as_.format("PartialObjectMetadataList") if metadata_only else "application/json"
+        # The List form on a watch is answered with 200 and no events, ever.
+        self._accept_watch = as_.format("PartialObjectMetadata") if metadata_only else "application/json"
+        self._pages = msgspec.json.Decoder(Page[item])  # type: ignore[valid-type]
+        self._events = msgspec.json.Decoder(WatchEvent)
+        self._items = msgspec.json.Decoder(item)
+        self._bookmarks = msgspec.json.Decoder(_Bookmark)
+        self._failures = msgspec.json.Decoder(_Failure)
+        self._version: int | None = None
+        self._relisted, self._failed = relisted, failed
+        self.synced = asyncio.Event()
+        """Set once the first list has been taken over."""
+        self.heard: float = float("-inf")
+        """The loop's time of the last sign of life: a list, an event, a bookmark, a watch that was accepted."""
+
+    def list_again(self) -> None:
+        """Drop the place in the history: the next connection lists everything anew (etcd was restored)."""
+        self._version = None
+
+    async def run(self) -> None:
+        """Follow for ever; failures are retried with backoff, never raised."""
+        wait = 0.0
+        while True:
+            try:
+                if self._version is None:
+                    await self._list()
+                    self.synced.set()
+                    wait = 0.0
+                await self._watch()
+                wait = _FIRST_WAIT  # a server that closes at once must not be asked in a hot loop
+            except Gone as error:
+                log.warning("%s: the watch has a gap, listing again: %s", self._url, error)
+                self._version = None
+                wait = max(wait, _FIRST_WAIT)
+            except ClusterError as error:
+                self._failed()
+                wait = min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)
+                asked = error.retry_after if isinstance(error, Unavailable) else 0.0
+                wait = max(wait, min(asked, _LONGEST_WAIT))
+                log.warning("%s: %s; again in about %.1f s", self._url, error, wait)
+            except msgspec.DecodeError as error:
+                self._failed()
+                self._version = None  # what could not be read may matter: start from a list
+                wait = min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)
+                log.exception("%s: an object could not be read", self._url, exc_info=error)
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
+
+    def _alive(self) -> None:
+        self.heard = asyncio.get_running_loop().time()
+
+    async def _list(self) -> None:
+        """Take over a consistent list, page by page; never resourceVersion=0, which may be an old cache's state."""
+        began = self._clock.now()
+        self._sink.list_began()
+        params = {**self._params, "limit": str(_PAGE)}
+        version: int | None = None
+        while True:
+            page = self._pages.decode(await self._client.get(self._url, params=params, accept=self._accept_list))
+            self._alive()
+            at = self._clock.now()
+            for number, item in enumerate(page.items or (), 1):
+                self._sink.listed(item, at)
+                if number % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+            if version is None:
+                version = int(page.metadata.resource_version)  # all pages show the state of the first
+            if not page.metadata.continue_:
+                break
+            params["continue"] = page.metadata.continue_
+        self._sink.list_ended(version, began)
+        self._version = version
+        self._relisted()
+
+    async def _watch(self) -> None:
+        params = {
+            **self._params,
+            "resourceVersion": str(self._version),
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311
+        }
+        number = 0
+        async for line in self._client.watch(self._url, params=params, accept=self._accept_watch):
+            self._alive()
+            self._apply(self._events.decode(line))
+            number += 1
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if self._version is None:
+                return  # list_again was called
+
+    def _apply(self, event: WatchEvent) -> None:
+        match event.type:
+            case "ADDED" | "MODIFIED":
+                item = self._items.decode(event.object)
+                self._sink.changed(item, self._clock.now())
+            case "DELETED":
+                item = self._items.decode(event.object)
+                self._sink.deleted(item, self._clock.now())
+            case "BOOKMARK":
+                version = int(self._bookmarks.decode(event.object).metadata.resource_version)
+                self._sink.passed(version)
+                self._advance(version)
+                return
+            case "ERROR":
+                failure = self._failures.decode(event.object)
+                after = failure.details.retry_after_seconds if failure.details else 0
+                raise error_of(failure.code, failure.message, after)
+            case _:
+                log.warning("%s: an event of unknown type %r", self._url, event.type)
+                return
+        self._advance(int(item.metadata.resource_version))  # type: ignore[attr-defined]  # every item has metadata
+
+    def _advance(self, version: int) -> None:
+        if self._version is not None:
+            self._version = version

@@ -1,0 +1,48 @@
+"""How is a bizrq read, and its status written by compare-and-swap?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from bizrq.cluster.client import Client
+from bizrq.domain.bizrq import GROUP, KIND, PLURAL, VERSION
+
+__all__ = ["BIZRQS_URL", "ApiStore", "Store"]
+
+BIZRQS_URL: Final = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+
+
+class Store(Protocol):
+    """Where bizrqs are kept. A status is replaced only if nobody wrote since it was read."""
+
+    async def read(self, name: str) -> dict[str, Any]:
+        """The newest object. Raises ``NotFound``, ``Unavailable``."""
+
+    async def replace_status(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the status of ``raw`` over the very version that ``raw`` is; the object as stored.
+
+        Raises ``Conflict`` if that is not the newest version (also if the object was made anew), ``NotFound`` if it
+        is gone, ``Unavailable`` if nobody knows whether it was written.
+        """
+
+
+class ApiStore:
+    """The API server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def read(self, name: str) -> dict[str, Any]:
+        """The newest object. Raises ``NotFound``, ``Unavailable``."""
+        raw: dict[str, Any] = msgspec.json.decode(await self._client.get(f"{BIZRQS_URL}/{name}"))
+        return raw
+
+    async def replace_status(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the status of ``raw`` over the very version that ``raw`` is; see ``Store``."""
+        name = raw["metadata"]["name"]
+        # The items of a list say neither kind nor apiVersion; a PUT must.
+        body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **raw}
+        return await self._client.put(f"{BIZRQS_URL}/{name}/status", body)

@@ -1,0 +1,89 @@
+"""Does everything still add up? [R2].
+
+Every few minutes workloads and bizrqs are listed anew, since a watch may have missed something, and every status is
+counted and written. What a watch had not brought within the time of [R1] is drift: corrected, counted, logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Final
+
+from bizrq.clock import Clock
+from bizrq.cluster.errors import ClusterError
+from bizrq.controller.count import ViewTooOldError
+from bizrq.controller.feed import Feed, Listing
+from bizrq.controller.sync import Sync
+from bizrq.domain.amounts import Amounts
+from bizrq.inventory.inventory import Inventory
+from bizrq.observability.metrics import ControllerMetrics
+
+__all__ = ["Resync"]
+
+_DELIVERY_SECONDS: Final = 2.0
+"""A list is compared with what watches have brought only so long after its answer: they may lag this much [R1]."""
+
+_WRITERS: Final = 4
+"""Statuses a resync writes side by side, besides those that events ask for."""
+
+log = logging.getLogger(__name__)
+
+
+class Resync:
+    """Recomputes everything from time to time."""
+
+    def __init__(
+        self, feed: Feed, inventory: Inventory, sync: Sync, clock: Clock, metrics: ControllerMetrics, *, seconds: float
+    ) -> None:
+        self._feed, self._inventory, self._sync = feed, inventory, sync
+        self._clock, self._metrics, self._seconds = clock, metrics, seconds
+
+    async def run(self) -> None:
+        """Resync for ever. A failed one is logged and followed by the next."""
+        while True:
+            await asyncio.sleep(self._seconds * random.uniform(0.95, 1.0))  # noqa: S311  # replicas drift apart
+            try:
+                await self.once()
+                self._metrics.resyncs.labels("done").inc()
+                self._metrics.last_resync.set(self._clock.now())
+            except ClusterError as error:
+                self._metrics.resyncs.labels("failed").inc()
+                log.warning("the resync failed, the next one is in %.0f s: %s", self._seconds, error)
+            except Exception:
+                self._metrics.resyncs.labels("failed").inc()
+                log.exception("the resync failed, the next one is in %.0f s", self._seconds)
+
+    async def once(self) -> None:
+        """List, compare, correct, and write every status. Raises ``ClusterError``."""
+        listing = await self._feed.list_all()
+        await asyncio.sleep(min(_DELIVERY_SECONDS, self._seconds / 2))
+        self._take_over(listing)
+        self._inventory.sweep()
+        slots = asyncio.Semaphore(_WRITERS)
+        async with asyncio.TaskGroup() as group:
+            for bizrq in self._inventory.bizrqs:
+                group.create_task(self._write(bizrq.name, slots))
+
+    def _take_over(self, listing: Listing) -> None:
+        self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version)
+        for kind, workloads, version in listing.workloads:
+            for bizrq, (before, after) in self._inventory.workloads_listed(kind, workloads, version).items():
+                self._metrics.drift.labels("workloads").inc()
+                log.warning("%s: drift: a watch had missed %s: %s", bizrq, kind.id, _differences(before, after))
+
+    async def _write(self, name: str, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            try:
+                await self._sync.refresh(name, always=True)
+            except ViewTooOldError as error:
+                log.info("%s: nothing written: %s", name, error)
+            except ClusterError as error:
+                log.warning("%s: its status could not be written: %s", name, error)
+                self._sync.wake(name)
+
+
+def _differences(before: Amounts, after: Amounts) -> str:
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    return ", ".join(f"{key} was {before.get(key, 0)}, is {after.get(key, 0)}" for key in keys)

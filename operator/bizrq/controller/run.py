@@ -1,0 +1,199 @@
+"""What is wired to what, supervised how?
+
+Order of a start: lists of bizrqs and workloads, ReplicaSets, pods; then writes; then kopf and the resync. Nothing is
+written before the first list of every kind has been taken over [R4].
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bizrq import __version__
+from bizrq.clock import Clock, SystemClock
+from bizrq.cluster.client import Client
+from bizrq.cluster.credentials import Credentials, load_credentials
+from bizrq.cluster.errors import ClusterError
+from bizrq.cluster.objects import Owned
+from bizrq.cluster.objects import Pod as PodObject
+from bizrq.cluster.reflector import Reflector
+from bizrq.cluster.store import ApiStore
+from bizrq.controller.feed import Feed
+from bizrq.controller.handlers import make_registry, make_settings
+from bizrq.controller.kopf_run import KopfRun
+from bizrq.controller.resync import Resync
+from bizrq.controller.sync import Sync
+from bizrq.inventory.inventory import Inventory
+from bizrq.observability.health import HealthServer
+from bizrq.observability.metrics import ControllerMetrics
+from bizrq.settings import ControllerSettings
+from bizrq.workloads.kind import Kind, load_kinds
+
+__all__ = ["run_controller"]
+
+_RETRY_SECONDS: Final = 2.0
+_SILENT_SECONDS: Final = 180.0
+"""A reflector that heard nothing for so long, not even a bookmark, is not well: bookmarks come once a minute."""
+
+log = logging.getLogger(__name__)
+
+
+def run_controller(settings: ControllerSettings) -> None:
+    """Run the controller until SIGTERM or SIGINT.
+
+    Raises ``CredentialsError`` where there is no API server, ``KindError`` for a bad file of kinds, ``OSError`` where
+    the metrics port is taken.
+    """
+    kinds = load_kinds(settings.workloads)
+    credentials = load_credentials()
+    # Millions of small long-lived objects: the default thresholds walk them all again and again.
+    gc.set_threshold(100_000, 50, 1000)
+    asyncio.run(Controller(settings, kinds, credentials, SystemClock()).run())
+
+
+class Controller:
+    """The process."""
+
+    def __init__(
+        self, settings: ControllerSettings, kinds: tuple[Kind, ...], credentials: Credentials, clock: Clock
+    ) -> None:
+        self._settings, self._kinds, self._credentials, self._clock = settings, kinds, credentials, clock
+        self._metrics = ControllerMetrics()
+        self._started = False
+
+    async def run(self) -> None:
+        """Run until a signal; finishes the writes on their way before it returns."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with Client(self._credentials, user_agent=f"bizrq-controller/{__version__}") as client:
+            self._wire(client)
+            await self._health.start()
+            log.info("bizrq controller %s: health and metrics on port %d", __version__, self._health.port)
+            work = asyncio.create_task(self._work(), name="work")
+            stopped = asyncio.create_task(stop.wait(), name="signal")
+            try:
+                await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                log.info("stopping")
+                for task in (work, stopped):
+                    task.cancel()
+                results = await asyncio.gather(work, stopped, return_exceptions=True)
+                await self._health.stop()
+            for result in results:
+                if isinstance(result, Exception):
+                    raise result
+
+    def _wire(self, client: Client) -> None:
+        settings, metrics, clock = self._settings, self._metrics, self._clock
+        self._sync = Sync(
+            lambda: self._inventory,
+            ApiStore(client),
+            clock,
+            metrics,
+            gather_seconds=settings.gather_seconds,
+            gpus=settings.gpus,
+        )
+        self._inventory = Inventory(self._sync.wake, settings.gpus)
+        self._feed = Feed(client, self._inventory, self._kinds, settings.gpus)
+        self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)
+        self._replica_sets = Reflector(
+            client,
+            "/apis/apps/v1/replicasets",
+            Owned,
+            self._inventory.owners,
+            clock,
+            metadata_only=True,
+            relisted=metrics.relists.labels("replicasets").inc,
+            failed=metrics.watch_failures.labels("replicasets").inc,
+        )
+        self._pods = Reflector(
+            client,
+            "/api/v1/pods",
+            PodObject,
+            self._inventory.pods,
+            clock,
+            relisted=metrics.relists.labels("pods").inc,
+            failed=metrics.watch_failures.labels("pods").inc,
+        )
+        loop = asyncio.get_running_loop()
+
+        def deliver(kind: Kind | None, type_: str | None, raw: Mapping[str, Any]) -> None:
+            loop.call_soon_threadsafe(self._feed.event, kind, type_, raw)
+
+        self._kopf = KopfRun(
+            make_registry(self._kinds, self._credentials, deliver),
+            lambda: make_settings(self._kinds),
+            metrics.kopf_restarts.inc,
+        )
+        self._health = HealthServer(
+            settings.metrics_port,
+            metrics.registry,
+            live={"loop": lambda: None},
+            ready={"lists": self._lists, "watches": self._watches, "kopf": self._kopf_up},
+            collect=self._collect,
+        )
+
+    async def _work(self) -> None:
+        await self._first_list()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._replica_sets.run(), name="replicasets")
+            await self._replica_sets.synced.wait()
+            group.create_task(self._pods.run(), name="pods")
+            await self._pods.synced.wait()
+            gc.freeze()
+            self._started = True
+            log.info(
+                "counting %d bizrqs, %d workloads, %d pods",
+                len(self._inventory.bizrqs), len(self._inventory.workloads), len(self._inventory.pods),
+            )  # fmt: skip
+            group.create_task(self._sync.run(), name="sync")
+            group.create_task(self._kopf.run(), name="kopf")
+            group.create_task(self._resync.run(), name="resync")
+
+    async def _first_list(self) -> None:
+        while True:
+            try:
+                listing = await self._feed.list_all()
+            except ClusterError as error:
+                log.warning("the first list failed, again in %.0f s: %s", _RETRY_SECONDS, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version)
+            for kind, workloads, version in listing.workloads:
+                self._inventory.workloads_listed(kind, workloads, version)
+            return
+
+    # --- health ---
+
+    def _lists(self) -> str | None:
+        return None if self._started else "the first lists are not complete"
+
+    def _watches(self) -> str | None:
+        now = asyncio.get_running_loop().time()
+        silent = [
+            name
+            for name, reflector in (("pods", self._pods), ("replicasets", self._replica_sets))
+            if now - reflector.heard > _SILENT_SECONDS
+        ]
+        return f"nothing heard for {_SILENT_SECONDS:.0f} s of {', '.join(silent)}" if silent else None
+
+    def _kopf_up(self) -> str | None:
+        return None if self._kopf.running else "kopf is not running"
+
+    def _collect(self) -> None:
+        inventory, objects = self._inventory, self._metrics.objects
+        objects.labels("bizrqs").set(len(inventory.bizrqs))
+        objects.labels("workloads").set(len(inventory.workloads))
+        objects.labels("pods").set(len(inventory.pods))
+        objects.labels("replicasets").set(len(inventory.owners))
+        self._metrics.vanished.set(inventory.pods.vanished)
+        self._metrics.unreadable.set(inventory.pods.unreadable)
+        self._metrics.unattributed.set(
+            sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)
+        )

@@ -1,0 +1,75 @@
+"""Which bizrqs are there, and who is whose child?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bizrq.domain.bizrq import Bizrq
+from bizrq.inventory.versions import Graveyard
+
+__all__ = ["Bizrqs"]
+
+
+class Bizrqs:
+    """The newest known version of every bizrq, by name and by parent."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Bizrq] = {}
+        self._children: dict[str, set[str]] = {}
+        self._graves = Graveyard()
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __iter__(self) -> Iterator[Bizrq]:
+        return iter(list(self._by_name.values()))
+
+    def get(self, name: str) -> Bizrq | None:
+        """The bizrq of this name, None where there is none."""
+        return self._by_name.get(name)
+
+    def children(self, name: str) -> list[Bizrq]:
+        """The bizrqs whose parent is ``name``."""
+        return [self._by_name[child] for child in self._children.get(name, ())]
+
+    def put(self, bizrq: Bizrq) -> bool:
+        """Take over a version; False if it is not newer than what is known."""
+        known = self._by_name.get(bizrq.name)
+        if self._graves.is_stale(bizrq.uid, bizrq.version):
+            return False
+        if known is not None:
+            if bizrq.version <= known.version:
+                return False
+            if known.uid != bizrq.uid:  # deleted and made anew between two looks
+                self._graves.bury(known.uid, bizrq.version - 1)
+            self._unlink(known)
+        self._by_name[bizrq.name] = bizrq
+        if bizrq.parent:
+            self._children.setdefault(bizrq.parent, set()).add(bizrq.name)
+        return True
+
+    def remove(self, uid: str, name: str, version: int) -> Bizrq | None:
+        """Forget a bizrq that was gone at ``version``; what was known of it, None if nothing is forgotten."""
+        self._graves.bury(uid, version)
+        known = self._by_name.get(name)
+        if known is None or known.uid != uid or known.version > version:
+            return None
+        del self._by_name[name]
+        self._unlink(known)
+        return known
+
+    def missing(self, listed: Iterable[Bizrq], version: int) -> list[Bizrq]:
+        """What is held, older than a list at ``version``, and not in it: gone without an event."""
+        present = {bizrq.uid for bizrq in listed}
+        return [known for known in self if known.uid not in present and known.version <= version]
+
+    def clear(self) -> None:
+        """Drop everything; versions of another history mean nothing."""
+        self.__init__()  # type: ignore[misc]  # back to the beginning, graves included
+
+    def _unlink(self, bizrq: Bizrq) -> None:
+        siblings = self._children.get(bizrq.parent)
+        if siblings is not None:
+            siblings.discard(bizrq.name)
+            if not siblings:
+                del self._children[bizrq.parent]

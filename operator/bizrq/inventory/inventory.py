@@ -1,0 +1,126 @@
+"""What is alive now, all tables together, and whose figures does an event change?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from bizrq.domain.amounts import Amounts
+from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.resource_names import GpuResources
+from bizrq.inventory.bizrqs import Bizrqs
+from bizrq.inventory.owners import Owners
+from bizrq.inventory.pods import Home, Pods
+from bizrq.inventory.workloads import Workloads
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.read import Workload
+
+__all__ = ["Inventory"]
+
+log = logging.getLogger(__name__)
+
+
+class Inventory:
+    """The state of the cluster as far as quotas go. ``wake`` is told the name of each bizrq that must be looked at."""
+
+    def __init__(self, wake: Callable[[str], None], gpus: GpuResources) -> None:
+        self._wake = wake
+        self.bizrqs = Bizrqs()
+        self.workloads = Workloads()
+        self.pods = Pods(self._home_of, wake, gpus)
+        self.owners = Owners(self.pods.owner_known)
+        self._homes: dict[str, Home] = {}
+
+    # --- bizrqs ---
+
+    def put_bizrq(self, bizrq: Bizrq, *, ours: bool = False) -> None:
+        """Take over a version of a bizrq, from a watch or a list; ``ours`` is the answer to our own write.
+
+        A write of ours says nothing new about the bizrq itself, only to its parent.
+        """
+        known = self.bizrqs.get(bizrq.name)
+        if not self.bizrqs.put(bizrq):
+            return
+        if bizrq.books.seen is not None:
+            self.pods.forget(bizrq.name, bizrq.books.seen.version)
+        if not ours:
+            self._wake(bizrq.name)
+        if known is None or known.hard != bizrq.hard or known.used != bizrq.used or known.parent != bizrq.parent:
+            if bizrq.parent:
+                self._wake(bizrq.parent)
+            if known is not None and known.parent and known.parent != bizrq.parent:
+                self._wake(known.parent)
+        if known is None or known.hard.keys() != bizrq.hard.keys():
+            for child in self.bizrqs.children(bizrq.name):
+                self._wake(child.name)  # whether it is Ready depends on its parent
+
+    def remove_bizrq(self, uid: str, name: str, version: int) -> None:
+        """A bizrq was gone at ``version``."""
+        known = self.bizrqs.remove(uid, name, version)
+        if known is None:
+            return
+        self.pods.forget_bizrq(name)
+        if known.parent:
+            self._wake(known.parent)
+        for child in self.bizrqs.children(name):
+            self._wake(child.name)
+
+    def bizrqs_listed(self, listed: Sequence[Bizrq], version: int) -> None:
+        """Take over a list of all bizrqs at ``version``."""
+        for bizrq in listed:
+            self.put_bizrq(bizrq)
+        for gone in self.bizrqs.missing(listed, version):
+            self.remove_bizrq(gone.uid, gone.name, version)
+
+    # --- workloads ---
+
+    def put_workload(self, workload: Workload) -> None:
+        """Take over a version of a labelled workload."""
+        known = self.workloads.put(workload)
+        if isinstance(known, bool):
+            return
+        for problem in workload.problems:
+            log.warning("%s: left out of the demand: %s", workload, problem)
+        if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
+            self._homes[workload.uid] = Home(workload.bizrq, workload.models)
+            for controller in self.owners.controllers_of(workload.uid):
+                self.pods.owner_known(controller)
+            if known is not None:
+                self._wake(known.bizrq)
+        if known is None or known.demand != workload.demand or known.bizrq != workload.bizrq:
+            self._wake(workload.bizrq)
+
+    def remove_workload(self, uid: str, version: int) -> None:
+        """A workload was deleted, or lost its label, at ``version``; its pods keep their bizrq [C7]."""
+        known = self.workloads.remove(uid, version)
+        if known is not None:
+            self._homes.pop(uid, None)
+            self._wake(known.bizrq)
+
+    def workloads_listed(
+        self, kind: Kind, listed: Sequence[Workload], version: int
+    ) -> dict[str, tuple[Amounts, Amounts]]:
+        """Take over a list of all labelled objects of a kind at ``version``.
+
+        Returns the bizrqs whose total it changed, with the totals before and after: what the watch had not delivered.
+        """
+        touched = {each.bizrq for each in listed} | {each.bizrq for each in self.workloads if each.kind.id == kind.id}
+        before = {name: self._total(name) for name in touched}
+        for workload in listed:
+            self.put_workload(workload)
+        for gone in self.workloads.missing(kind, listed, version):
+            self.remove_workload(gone.uid, version)
+        after = {name: self._total(name) for name in touched}
+        return {name: (before[name], after[name]) for name in sorted(touched) if before[name] != after[name]}
+
+    # --- housekeeping ---
+
+    def sweep(self) -> None:
+        """Forget what nothing refers to any more."""
+        self.owners.sweep(self.pods.has_owner)
+
+    def _total(self, bizrq: str) -> Amounts:
+        return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}
+
+    def _home_of(self, controller: str) -> Home | None:
+        return self._homes.get(self.owners.workload_of(controller))

@@ -1,0 +1,294 @@
+"""Which pods exist, or are gone and not yet settled, by bizrq?
+
+A pod belongs to the bizrq that its workload names, and keeps it when the workload goes first [C7]. A pod that is gone
+stays until a status that covers its deletion has been stored [C4].
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bizrq.cluster.objects import Pod as PodObject
+from bizrq.cluster.objects import facts_of, spec_of, template_of
+from bizrq.domain.cash import Charged, Seen
+from bizrq.domain.demand import pod_amounts
+from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow
+from bizrq.domain.pod_resources import Held, held
+from bizrq.domain.pod_template import read_pod_spec
+from bizrq.domain.resource_names import GpuResources, Models
+
+__all__ = ["Home", "Pod", "Pods"]
+
+UNKNOWN_OWNER_SECONDS: Final = 10
+"""How long a pod that is gone waits for its owner to become known; owners arrive by other watches than pods."""
+
+_TEMPLATES: Final = 50_000
+"""Distinct templates kept; beyond that all are worked out anew, which costs time and nothing else."""
+
+_NO_AMOUNTS: Final[Mapping[str, int]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a pod belongs: the bizrq and the models that its workload names."""
+
+    bizrq: str
+    models: Models
+
+
+@dataclass(slots=True, eq=False)
+class Pod(Charged):
+    """One pod."""
+
+    uid: str = ""
+    owner: str | None = None
+    """UID of its controller."""
+    held: Held | None = None
+    home: Home | None = None
+    gone_since: int = 0
+    """When its DELETED event arrived."""
+
+
+class Pods:
+    """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
+
+    def __init__(
+        self, home_of: Callable[[str], Home | None], touched: Callable[[str], None], gpus: GpuResources
+    ) -> None:
+        self._home_of, self._touched, self._gpus = home_of, touched, gpus
+        self._by_uid: dict[str, Pod] = {}
+        self._by_owner: dict[str, set[Pod]] = {}
+        self._by_bizrq: dict[str, set[Pod]] = {}
+        self._homeless_gone: deque[Pod] = deque()
+        self._templates: dict[tuple[bytes, ...], Held] = {}
+        self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
+        self._owner_texts: dict[str, str] = {}
+        self._listing: set[str] | None = None
+        self._version = -1
+        self._newest = 0
+        self.known_since: int | None = None
+        """Version of the first list: of deletions before it nothing is known. None before it."""
+        self.vanished = 0
+        """Pods found gone by comparing lists, without an event."""
+        self.unreadable = 0
+        """Templates with amounts that are no quantities; such a pod can never be scheduled."""
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def of(self, bizrq: str) -> Iterator[Pod]:
+        """The pods attributed to a bizrq: those that exist, and those that are gone and not forgotten yet."""
+        return iter(self._by_bizrq.get(bizrq, ()))
+
+    def has_owner(self, uid: str) -> bool:
+        """Whether a pod is known that this UID controls."""
+        return uid in self._by_owner
+
+    @property
+    def version(self) -> int:
+        """The version of this view; -1 before the first list."""
+        return self._version
+
+    def view(self, now: int) -> Seen:
+        """The view that a status may claim to have seen at ``now``.
+
+        Behind a pod that is gone before its owner became known it does not go, for some seconds: once a status says
+        that it has seen a deletion, nobody will ever charge that pod again.
+        """
+        waiting = self._homeless_gone
+        while waiting and (waiting[0].home is not None or now - waiting[0].gone_since > UNKNOWN_OWNER_SECONDS):
+            pod = waiting.popleft()
+            if pod.home is None:
+                self._drop(pod)  # nobody's
+        version = self._version
+        if waiting and waiting[0].deleted_at is not None:  # the oldest of them, since deletions arrive in order
+            version = min(version, waiting[0].deleted_at - 1)
+        return Seen(version, self._newest)
+
+    # --- the sink ---
+
+    def list_began(self) -> None:
+        """A list begins."""
+        self._listing = set()
+
+    def listed(self, item: PodObject, at: int) -> None:
+        """An item of a list."""
+        if self._listing is not None:
+            self._listing.add(item.metadata.uid)
+        self.changed(item, at)
+
+    def list_ended(self, version: int, began: int) -> None:
+        """What was not listed went unseen: charged to the last instant the view was known good [C6]."""
+        listed, good = self._listing or set(), self._newest
+        self._listing = None
+        for pod in [pod for uid, pod in self._by_uid.items() if uid not in listed]:
+            self.vanished += 1
+            if pod.interval.end is None:
+                pod.interval = replace(pod.interval, end=good, source=EndSource.OBSERVED)
+            self._gone(pod, version, began)
+        self._version = max(self._version, version)
+        self._newest = max(self._newest, began)
+        if self.known_since is None:
+            self.known_since = version
+
+    def changed(self, item: PodObject, at: int) -> None:
+        """A pod was added or changed."""
+        metadata = item.metadata
+        version = int(metadata.resource_version)
+        pod = self._by_uid.get(metadata.uid)
+        if pod is None:
+            pod = self._new(item)
+        elif version <= pod.version:
+            return
+        before = pod.interval
+        self._apply(pod, item, version, at)
+        if pod.home is not None and (pod.interval is not before):
+            self._touched(pod.home.bizrq)
+
+    def deleted(self, item: PodObject, at: int) -> None:
+        """A pod is gone; the event has its last state, under the version of the deletion."""
+        version = int(item.metadata.resource_version)
+        pod = self._by_uid.get(item.metadata.uid)
+        if pod is None:
+            if version <= self._version:
+                return  # told already
+            pod = self._new(item)
+        self._apply(pod, item, version, at)
+        pod.interval = deleted(pod.interval, at)
+        self._gone(pod, version, at)
+
+    def passed(self, version: int) -> None:
+        """Nothing else happened up to ``version``."""
+        self._version = max(self._version, version)
+
+    # --- attribution ---
+
+    def owner_known(self, owner: str) -> None:
+        """Look again where the pods of this controller belong: it, or its workload, has become known or changed."""
+        for pod in self._by_owner.get(owner, ()):
+            self._settle_in(pod)
+
+    def forget(self, bizrq: str, seen: int) -> None:
+        """Let go of the pods of a bizrq that are gone and covered by a stored status [C4]."""
+        pods = self._by_bizrq.get(bizrq, ())
+        for pod in [pod for pod in pods if pod.deleted_at is not None and pod.deleted_at <= seen]:
+            self._drop(pod)
+
+    def forget_bizrq(self, bizrq: str) -> None:
+        """Let go of the pods that are gone of a bizrq that is gone itself."""
+        for pod in [pod for pod in self._by_bizrq.get(bizrq, ()) if pod.deleted_at is not None]:
+            self._drop(pod)
+
+    # --- inside ---
+
+    def _new(self, item: PodObject) -> Pod:
+        uid, owner = item.metadata.uid, item.metadata.controller
+        if owner is not None:
+            owner = self._owner_texts.setdefault(owner, owner)  # one text for all pods of an owner
+        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, owner=owner)
+        self._by_uid[uid] = pod
+        if owner is not None:
+            siblings = self._by_owner.get(owner)
+            if siblings is None:
+                self._by_owner[owner] = {pod}
+            else:
+                siblings.add(pod)
+        return pod
+
+    def _apply(self, pod: Pod, item: PodObject, version: int, at: int) -> None:
+        held_now = self._held(item)
+        facts = facts_of(item)
+        pod.interval = _same_or(pod.interval, follow(facts, pod.interval, at))
+        pod.version = version
+        if held_now is not pod.held:
+            pod.held = held_now
+            pod.amounts = _NO_AMOUNTS if pod.home is None else self._charged(held_now, pod.home.models)
+            if pod.home is not None:
+                self._touched(pod.home.bizrq)
+        if pod.home is None:
+            self._settle_in(pod)
+        if self._listing is None:
+            self._version = max(self._version, version)
+        told = max(facts.created, facts.scheduled or 0, facts.started or 0, facts.completed or 0)
+        if self._newest < told <= at:
+            self._newest = told
+
+    def _settle_in(self, pod: Pod) -> None:
+        home = self._home_of(pod.owner) if pod.owner is not None else None
+        if home is None or home == pod.home:
+            return  # a workload that is gone or not labelled any more keeps the pods it had [C7]
+        if pod.home is not None:
+            self._move_out(pod)
+        pod.home = home
+        if pod.held is not None:
+            pod.amounts = self._charged(pod.held, home.models)
+        pods = self._by_bizrq.get(home.bizrq)
+        if pods is None:
+            self._by_bizrq[home.bizrq] = {pod}
+        else:
+            pods.add(pod)
+        self._touched(home.bizrq)
+
+    def _move_out(self, pod: Pod) -> None:
+        if pod.home is None:
+            return
+        pods = self._by_bizrq.get(pod.home.bizrq)
+        if pods is not None:
+            pods.discard(pod)
+            if not pods:
+                del self._by_bizrq[pod.home.bizrq]
+        self._touched(pod.home.bizrq)
+
+    def _gone(self, pod: Pod, version: int, at: int) -> None:
+        self._by_uid.pop(pod.uid, None)
+        pod.deleted_at, pod.gone_since = version, at
+        if pod.interval.start is None or pod.owner is None:
+            self._drop(pod)  # it cost nothing, or nobody
+        elif pod.home is None:
+            self._homeless_gone.append(pod)
+        if pod.home is not None:
+            self._touched(pod.home.bizrq)
+
+    def _drop(self, pod: Pod) -> None:
+        siblings = self._by_owner.get(pod.owner) if pod.owner is not None else None
+        if siblings is not None and pod.owner is not None:
+            siblings.discard(pod)
+            if not siblings:
+                del self._by_owner[pod.owner]
+                self._owner_texts.pop(pod.owner, None)
+        if pod.home is not None:
+            pods = self._by_bizrq.get(pod.home.bizrq)
+            if pods is not None:
+                pods.discard(pod)
+                if not pods:
+                    del self._by_bizrq[pod.home.bizrq]
+
+    def _held(self, item: PodObject) -> Held:
+        key = template_of(item.spec)
+        known = self._templates.get(key)
+        if known is None:
+            pod, problems = read_pod_spec(spec_of(item.spec))
+            self.unreadable += bool(problems)
+            known = held(pod)
+            if len(self._templates) >= _TEMPLATES:
+                self._templates.clear()
+                self._amounts.clear()
+            self._templates[key] = known
+        return known
+
+    def _charged(self, what: Held, models: Models) -> Mapping[str, int]:
+        key = (id(what), models)
+        known = self._amounts.get(key)
+        if known is None or known[0] is not what:
+            amounts = pod_amounts(what, models, self._gpus)
+            known = (what, {name: amount.milli() for name, amount in amounts.items()})
+            self._amounts[key] = known
+        return known[1]
+
+
+def _same_or(old: Interval, new: Interval) -> Interval:
+    """The old value where both are equal: one object less a pod, and ``is`` tells a change."""
+    return old if old == new else new

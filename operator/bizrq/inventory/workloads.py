@@ -1,0 +1,83 @@
+"""Which observed demand has each bizrq?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bizrq.domain.amounts import Amounts, add_into, subtract_from
+from bizrq.domain.quantity import Quantity
+from bizrq.inventory.versions import Graveyard
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.read import Workload
+
+__all__ = ["Workloads"]
+
+
+class Workloads:
+    """The newest known version of every labelled workload, and a running total a bizrq."""
+
+    def __init__(self) -> None:
+        self._by_uid: dict[str, Workload] = {}
+        self._totals: dict[str, dict[str, Quantity]] = {}
+        self._graves = Graveyard()
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def __iter__(self) -> Iterator[Workload]:
+        return iter(list(self._by_uid.values()))
+
+    def get(self, uid: str) -> Workload | None:
+        """The workload with this UID, None where it is not known or not labelled."""
+        return self._by_uid.get(uid)
+
+    def total(self, bizrq: str) -> Amounts:
+        """What the workloads of a bizrq demand together; a reader must not keep it, it changes with events."""
+        return self._totals.get(bizrq, {})
+
+    def put(self, workload: Workload) -> Workload | bool | None:
+        """Take over a version; what was known before (None: nothing), False if it is not newer."""
+        known = self._by_uid.get(workload.uid)
+        if self._graves.is_stale(workload.uid, workload.version):
+            return False
+        if known is not None and workload.version <= known.version:
+            return False
+        if known is not None:
+            self._take_out(known)
+        self._by_uid[workload.uid] = workload
+        add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
+        return known
+
+    def remove(self, uid: str, version: int) -> Workload | None:
+        """Forget a workload that was deleted, or lost its label, at ``version``: a watch tells both in one way.
+
+        What was known of it; None if nothing is forgotten.
+        """
+        known = self._by_uid.get(uid)
+        if known is not None and known.version > version:
+            return None  # it got its label back meanwhile
+        self._graves.bury(uid, version)
+        if known is None:
+            return None
+        del self._by_uid[uid]
+        self._take_out(known)
+        return known
+
+    def missing(self, kind: Kind, listed: Iterable[Workload], version: int) -> list[Workload]:
+        """What is held of a kind, older than a list at ``version``, and not in it: gone without an event."""
+        present = {workload.uid for workload in listed}
+        return [
+            known
+            for known in self
+            if known.kind.id == kind.id and known.uid not in present and known.version <= version
+        ]
+
+    def clear(self) -> None:
+        """Drop everything; versions of another history mean nothing."""
+        self.__init__()  # type: ignore[misc]
+
+    def _take_out(self, workload: Workload) -> None:
+        total = self._totals[workload.bizrq]
+        subtract_from(total, workload.demand)
+        if not total:
+            del self._totals[workload.bizrq]
