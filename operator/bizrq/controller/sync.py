@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """The figures of the last status that this process wrote, to find out what somebody else changed."""
+class _Known:
+    """The figures of the last status that this process wrote or found right, to find out what somebody changed."""
 
     version: int
     used: Mapping[str, str]
@@ -67,7 +67,7 @@ class Sync:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(_WRITERS)
-        self._stored: dict[str, _Stored] = {}
+        self._known: dict[str, _Known] = {}
         self._process = secrets.token_hex(3)
         self._writes = 0
 
@@ -132,7 +132,7 @@ class Sync:
         for _ in range(_ATTEMPTS):
             bizrq = self._inventory().bizrqs.get(name)
             if bizrq is None:
-                self._stored.pop(name, None)
+                self._known.pop(name, None)
                 return
             self._writes += 1
             writer = f"{self._process}.{self._writes}"
@@ -140,6 +140,7 @@ class Sync:
             status = new_status(bizrq, counted)
             drifted = self._report_drift(bizrq, status)
             if not (always or drifted or has_news(bizrq, status, counted)):
+                self._remember(bizrq)
                 return
             try:
                 stored = await self._store.replace_status({**bizrq.raw, "status": status})
@@ -168,16 +169,19 @@ class Sync:
     def _take_over(self, raw: dict[str, Any]) -> None:
         """The answer to a write is the newest version there is, and ours."""
         bizrq = read_bizrq(raw)
-        status = raw["status"]
-        self._stored[bizrq.name] = _Stored(bizrq.version, _plain(status, "used"), _plain(status, "selfUsed"))
+        self._remember(bizrq)
         self._inventory().put_bizrq(bizrq, ours=True)
 
+    def _remember(self, bizrq: Bizrq) -> None:
+        status = bizrq.raw["status"]
+        self._known[bizrq.name] = _Known(bizrq.version, _plain(status, "used"), _plain(status, "selfUsed"))
+
     def _report_drift(self, bizrq: Bizrq, status: Mapping[str, Any]) -> bool:
-        """Whether somebody else has put other figures into the status that this process wrote; logged and counted."""
-        last = self._stored.get(bizrq.name)
+        """Whether somebody else has put wrong figures into a status that was right; logged and counted."""
+        last = self._known.get(bizrq.name)
         if last is None or last.version == bizrq.version:
             return False
-        self._stored.pop(bizrq.name)
+        self._known.pop(bizrq.name)
         old = bizrq.raw.get("status") or {}
         edited = False
         for field, written in (("used", last.used), ("selfUsed", last.self_used)):
