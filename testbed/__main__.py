@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -12,54 +13,95 @@ from testbed.errors import BedError
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    from testbed.bed import PIECES
     from testbed.nodes import DEFAULT_NODES
     from testbed.parts import BASE, PARTS
 
     parser = argparse.ArgumentParser(
         prog="python -m testbed",
         description="A private, real Kubernetes control plane with fake nodes (kwok), on 127.0.0.1 and in one folder.",
-        epilog="The programs come from the folder in KUBEBUILDER_ASSETS, else from the cache (BIZRQ_TESTBED_CACHE, default "
-        "~/.cache/bizrq-testbed), else they are built into the cache, which takes Go and some minutes.",
+        epilog="The programs come from the folder in KUBEBUILDER_ASSETS, else from the cache (BIZRQ_TESTBED_CACHE, "
+        "default ~/.cache/bizrq-testbed), else they are built into the cache, which takes Go and some minutes.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     build = commands.add_parser(
-        "build", help="build programs into the cache",
+        "build",
+        help="build programs into the cache",
         description="Build programs into the cache, unless they are there. Prints one JSON line: part -> folder.",
-    )  # fmt: skip
+    )
     build.add_argument(
-        "part", nargs="*", metavar="PART", choices=[[], "all", *PARTS],
+        "part",
+        nargs="*",
+        metavar="PART",
+        choices=[[], "all", *PARTS],
         help=f"one of: {', '.join(PARTS)}, all. Default: what every test bed needs ({', '.join(p.name for p in BASE)})",
-    )  # fmt: skip
+    )
 
     up = commands.add_parser(
-        "up", help="start a test bed",
+        "up",
+        help="start a test bed",
         description="Start a test bed and leave one supervisor process behind. Prints one JSON line with kubeconfig, "
         "kubectl, pids, state, server, kubeconfigs and logs; all else goes to stderr. KUBECONFIG=DIR/kubeconfig is the "
         "administrator's; DIR/kubeconfigs has alice, bob, carol (no rights) and the servers' own.",
-    )  # fmt: skip
+    )
     _add_state(up)
-    up.add_argument("--nodes", type=_count, default=DEFAULT_NODES, metavar="N",
-                    help="nodes of 64 cores, 256Gi, 8 GPUs and 250 pods each (default %(default)s)")  # fmt: skip
-    up.add_argument("--owner-pid", type=int, metavar="PID",
-                    help="end everything when this process ends, even by SIGKILL (default: only `down` ends it)")  # fmt: skip
+    up.add_argument(
+        "--nodes",
+        type=_count,
+        default=DEFAULT_NODES,
+        metavar="N",
+        help="nodes of 64 cores, 256Gi, 8 GPUs and 250 pods each (default %(default)s)",
+    )
+    up.add_argument(
+        "--owner-pid",
+        type=int,
+        metavar="PID",
+        help="end everything when this process ends, even by SIGKILL (default: only `down` ends it)",
+    )
+    up.add_argument(
+        "--with",
+        dest="pieces",
+        type=_pieces,
+        default=(),
+        metavar="PIECE,...",
+        help=f"what runs beside the control plane: {', '.join(PIECES)}",
+    )
+    up.add_argument(
+        "--operator-args",
+        type=shlex.split,
+        default=(),
+        metavar="ARGS",
+        help='further arguments of `bizrq controller`, as one word: --operator-args="--resync-seconds 5"',
+    )
     up.add_argument("--durable", action="store_true", help="etcd syncs to disk, as it must where the machine may stop")
 
-    down = commands.add_parser("down", help="end a test bed", description="End a test bed and delete its files. Doing it "
-                               "again, or where none is, is fine.")  # fmt: skip
+    down = commands.add_parser(
+        "down",
+        help="end a test bed",
+        description="End a test bed and delete its files. Doing it again, or where none is, is fine.",
+    )
     _add_state(down)
     down.add_argument("--keep-logs", action="store_true", help="leave DIR/logs")
 
-    status = commands.add_parser("status", help="show the processes of a test bed",
-                                 description="Show the processes of a test bed. Exit code 0 if all run.")  # fmt: skip
+    status = commands.add_parser(
+        "status",
+        help="show the processes of a test bed",
+        description="Show the processes of a test bed. Exit code 0 if all run.",
+    )
     _add_state(status)
     status.add_argument("--json", action="store_true", help="as one JSON line")
     return parser.parse_args(argv)
 
 
 def _add_state(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--state", type=Path, required=True, metavar="DIR",
-                        help="the test bed's folder: new, or empty, or one that a test bed had")  # fmt: skip
+    parser.add_argument(
+        "--state",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the test bed's folder: new, or empty, or one that a test bed had",
+    )
 
 
 def _count(text: str) -> int:
@@ -67,6 +109,16 @@ def _count(text: str) -> int:
     if count < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return count
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    from testbed.bed import PIECES
+
+    pieces = tuple(filter(None, text.split(",")))
+    for piece in pieces:
+        if piece not in PIECES:
+            raise argparse.ArgumentTypeError(f"no such piece: {piece}; there are {', '.join(PIECES)}")
+    return pieces
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -83,9 +135,18 @@ def _build(arguments: argparse.Namespace) -> int:
 def _up(arguments: argparse.Namespace) -> int:
     from testbed import bed
 
-    print(json.dumps(bed.up(
-        arguments.state, count=arguments.nodes, owner=arguments.owner_pid, durable=arguments.durable,
-    )))  # fmt: skip
+    print(
+        json.dumps(
+            bed.up(
+                arguments.state,
+                count=arguments.nodes,
+                owner=arguments.owner_pid,
+                durable=arguments.durable,
+                pieces=arguments.pieces,
+                operator_args=arguments.operator_args,
+            )
+        )
+    )
     return 0
 
 

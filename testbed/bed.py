@@ -9,20 +9,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbed import build, control, controlplane, identities, kubectl, nodes, ports, statefolder
+from testbed import (
+    build,
+    control,
+    controlplane,
+    identities,
+    kubectl,
+    nodes,
+    operator_process,
+    ports,
+    servers,
+    statefolder,
+)
 from testbed.api import Api
-from testbed.errors import BedError, NotReady, NotRunning, ProcessDied
+from testbed.errors import BedError, NotRunning, ProcessDied
 from testbed.parts import BASE
 from testbed.processes import Proc
 from testbed.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
-_POLL_SECONDS = 0.05
-READY_SECONDS = 120.0  # 5 s on 2 idle cores; a busy CI machine may need many times that
 _DOWN_SECONDS = 60.0
+_STAGE_CRD = "stages.kwok.x-k8s.io"
+PIECES = ("operator",)
 _STAGE_CRD = "stages.kwok.x-k8s.io"
 
 
@@ -42,29 +53,6 @@ class Bed:
         """The path of a program."""
         return self.folders[part] / name
 
-    def start(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        """Have the supervisor start a server. It sees little of our environment, so that it behaves alike everywhere."""
-        clean = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self.state / "home"),
-            "TMPDIR": str(self.state / "tmp"),
-        }
-        control.ask(self.state, do="start", name=name, argv=list(argv), env={**clean, **(env or {})})
-
-    def wait(self, what: str, ready: Callable[[], bool], *servers: str, seconds: float = READY_SECONDS) -> None:
-        """Poll until ``ready``; raises ProcessDied if one of the servers ends before, NotReady in the end."""
-        deadline = time.monotonic() + seconds
-        while not ready():
-            shown = control.ask(self.state, do="show")["processes"]
-            for server in servers:
-                if shown[server]["exit"] is not None:
-                    log = Path(shown[server]["log"])
-                    raise ProcessDied(f"{server} ended ({shown[server]['exit']}) while waiting for {what}:\n"
-                                      f"{statefolder.last_lines(log)}\nlog: {log}")  # fmt: skip
-            if time.monotonic() > deadline:
-                raise NotReady(f"{what}: not within {seconds:.0f} s; logs: {self.state / statefolder.LOGS}")
-            time.sleep(_POLL_SECONDS)
-
     def api(self) -> Api:
         """A connection as administrator; the caller closes it."""
         return Api(self.port, self.state / controlplane.AUTHORITY, self.tokens[identities.ADMIN])
@@ -72,9 +60,12 @@ class Bed:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as administrator."""
         return kubectl.run(
-            self.program("kubernetes", "kubectl"), self.kubeconfigs[identities.ADMIN], self.state / "kubectl-cache",
-            *arguments, stdin=stdin,
-        )  # fmt: skip
+            self.program("kubernetes", "kubectl"),
+            self.kubeconfigs[identities.ADMIN],
+            self.state / "kubectl-cache",
+            *arguments,
+            stdin=stdin,
+        )
 
     def describe(self) -> dict[str, Any]:
         """What ``up`` prints."""
@@ -87,7 +78,8 @@ class Bed:
             "kubectl": str(self.program("kubernetes", "kubectl")),
             "kubeconfigs": {name: str(path) for name, path in self.kubeconfigs.items()},
             "pids": {"supervisor": shown["supervisor"]["pid"]} | {name: one["pid"] for name, one in processes.items()},
-            "logs": {name: one["log"] for name, one in processes.items()},
+            "logs": {"supervisor": str(self.state / statefolder.LOGS / "supervisor.log")}
+            | {name: one["log"] for name, one in processes.items()},
             **self.more,
         }
 
@@ -96,18 +88,22 @@ def up(
     state: Path,
     *,
     count: int = nodes.DEFAULT_NODES,
+    pieces: Sequence[str] = (),
+    operator_args: Sequence[str] = (),
     owner: int | None = None,
     durable: bool = False,
-    more: Sequence[Callable[[Bed], None]] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Bring up a test bed and return its description, the line that the command prints.
 
-    ``owner`` is the process that it must not outlive; ``durable`` makes etcd sync to disk; ``more`` brings up further
-    pieces. Raises BedError; nothing runs then.
+    ``pieces`` is what runs beside the control plane, of PIECES; ``owner`` is the process that it must not outlive;
+    ``durable`` makes etcd sync to disk. Raises BedError; nothing runs then.
     """
     progress = progress or Progress()
     start = time.monotonic()
+    for piece in pieces:
+        if piece not in PIECES:
+            raise BedError(f"no such piece: {piece}; there are {', '.join(PIECES)}")
     if owner is not None and Proc.of(owner) is None:
         raise BedError(f"the owner, process {owner}, does not run")
     folders = build.ensure(BASE, progress)
@@ -117,8 +113,8 @@ def up(
         bed = Bed(state, folders, progress)
         _start_api_server(bed, durable=durable)
         _start_controllers(bed, count)
-        for bring_up in more:
-            bring_up(bed)
+        if "operator" in pieces:
+            _start_operator(bed, operator_args)
         description = bed.describe()
         statefolder.write_json(state / statefolder.DESCRIPTION, description)
         control.ask(state, do="own", pid=owner)
@@ -130,50 +126,66 @@ def up(
 
 
 def _start_api_server(bed: Bed, *, durable: bool) -> None:
-    bed.tokens = identities.make_tokens(bed.state)
-    bed.start("etcd", controlplane.etcd(bed.program("etcd", "etcd"), durable=durable))
+    state = bed.state
+    bed.tokens = identities.make_tokens(state)
+    servers.start(state, "etcd", controlplane.etcd(bed.program("etcd", "etcd"), durable=durable))
     program = bed.program("kubernetes", "kube-apiserver")
-    for attempt in range(1, ports.TRIES + 1):
+    attempt = 1
+    while True:
         bed.port = ports.free_port()
-        bed.start("apiserver", controlplane.apiserver(program, bed.port, identities.TOKENS))
+        server = servers.start(state, "apiserver", controlplane.apiserver(program, bed.port, identities.TOKENS))
         try:
-            bed.wait("the API server's certificate", (bed.state / controlplane.AUTHORITY).exists, "etcd", "apiserver")
-            api = bed.api()
-            try:
-                bed.wait("the API server", api.ready, "etcd", "apiserver")
-            finally:
-                api.close()
+            _wait_for_api_server(bed)
             break
         except ProcessDied:
-            if attempt == ports.TRIES or not ports.was_taken(bed.state / statefolder.LOGS / "apiserver.log"):
+            if attempt == ports.TRIES or not ports.was_taken(server.log):
                 raise
-            bed.progress.say(f"port {bed.port} was taken meanwhile: trying another one")
-    bed.kubeconfigs = identities.write_kubeconfigs(
-        bed.state, f"https://127.0.0.1:{bed.port}", bed.state / controlplane.AUTHORITY, bed.tokens
-    )
+        bed.progress.say(f"port {bed.port} was taken meanwhile: trying another one")
+        attempt += 1
+    authority = state / controlplane.AUTHORITY
+    bed.kubeconfigs = identities.write_kubeconfigs(state, f"https://127.0.0.1:{bed.port}", authority, bed.tokens)
+
+
+def _wait_for_api_server(bed: Bed) -> None:
+    both = ("etcd", "apiserver")
+    servers.wait(bed.state, "the API server's certificate", (bed.state / controlplane.AUTHORITY).exists, *both)
+    api = bed.api()
+    try:
+        servers.wait(bed.state, "the API server", api.ready, *both)
+    finally:
+        api.close()
 
 
 def _start_controllers(bed: Bed, count: int) -> None:
-    kubernetes = bed.folders["kubernetes"]
-    files = bed.kubeconfigs
-    bed.start("controller-manager",
-              controlplane.controller_manager(kubernetes / "kube-controller-manager", files["controller-manager"]))  # fmt: skip
-    bed.start("scheduler", controlplane.scheduler(kubernetes / "kube-scheduler", files["scheduler"]))
+    state, files, kubernetes, kwok = bed.state, bed.kubeconfigs, bed.folders["kubernetes"], bed.folders["kwok"]
+    manager = controlplane.controller_manager(kubernetes / "kube-controller-manager", files["controller-manager"])
+    servers.start(state, "controller-manager", manager)
+    servers.start(state, "scheduler", controlplane.scheduler(kubernetes / "kube-scheduler", files["scheduler"]))
     api = bed.api()
     try:
-        kwok = bed.folders["kwok"]
-        for value in nodes.documents(*sorted((kwok / "kwok-crds").glob("*.yaml")), HERE / "manifests" / "kwok-rbac.yaml"):
+        for value in nodes.documents(*_yaml(kwok / "kwok-crds"), HERE / "manifests" / "kwok-rbac.yaml"):
             api.create(value)
-        bed.wait("kwok's custom resource", lambda: nodes.established(api, _STAGE_CRD), "apiserver")
-        stages = (*sorted((kwok / "kwok-stages").glob("*.yaml")), *sorted((HERE / "stages").glob("*.yaml")))
-        for value in nodes.documents(*stages):
+        servers.wait(state, "kwok's CRD", lambda: nodes.established(api, _STAGE_CRD), "apiserver")
+        for value in nodes.documents(*_yaml(kwok / "kwok-stages"), *_yaml(HERE / "stages")):
             api.create(value)
-        bed.start("kwok", controlplane.kwok(kwok / "kwok", files["kwok"]))
+        servers.start(state, "kwok", controlplane.kwok(kwok / "kwok", files["kwok"]))
         for number in range(count):
             api.create(nodes.node(number))
-        bed.wait(f"{count} nodes", lambda: nodes.usable(api, count), "apiserver", "controller-manager", "scheduler", "kwok")
+        everyone = ("etcd", "apiserver", "controller-manager", "scheduler", "kwok")
+        servers.wait(state, f"{count} nodes", lambda: nodes.usable(api, count), *everyone)
     finally:
         api.close()
+
+
+def _start_operator(bed: Bed, arguments: Sequence[str]) -> None:
+    operator_process.install(bed.kubectl)
+    kubeconfig = bed.kubeconfigs["bizrq-controller"]
+    operator = operator_process.start(bed.state, kubeconfig, "operator", arguments)
+    bed.more["metrics_url"] = operator.metrics_url
+
+
+def _yaml(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.yaml"))
 
 
 def down(state: Path, *, keep_logs: bool = False) -> bool:
@@ -219,7 +231,9 @@ def status(state: Path) -> list[dict[str, Any]]:
     if known is None:
         raise NotRunning(f"no test bed on {state}")
     logs = state.absolute() / statefolder.LOGS
-    rows = [{"name": "supervisor", **known["supervisor"], "log": str(logs / "supervisor.log"), "note": known["stopped"]}]
+    rows = [
+        {"name": "supervisor", **known["supervisor"], "log": str(logs / "supervisor.log"), "note": known["stopped"]}
+    ]
     for name, process in known["processes"].items():
         note = "" if process["exit"] is None else f"ended with {process['exit']}"
         rows.append({"name": name, **process, "note": note + (", unexpectedly" if process["unexpected"] else "")})

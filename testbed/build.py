@@ -70,8 +70,10 @@ def ensure(parts: Sequence[Part], progress: Progress) -> dict[str, Path]:
         cache.mkdir(parents=True, exist_ok=True)
         go = check_go(wanted, cache)
         total = clock(sum(part.cold_seconds for part in wanted))
-        progress.say(f"building {', '.join(part.name for part in wanted)} into {cache}: about {total} on 2 cores "
-                     "where Go has not built them before; later starts find them there")  # fmt: skip
+        progress.say(
+            f"building {', '.join(part.name for part in wanted)} into {cache}: about {total} on 2 cores "
+            "where Go has not built them before; later starts find them there"
+        )
         for part in wanted:
             found[part.name] = _build_once(part, go, progress)
     return {name: folder for name, folder in found.items() if folder is not None}
@@ -106,7 +108,9 @@ def _locked(path: Path, part: Part, progress: Progress) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                progress.tick(f"{part.name}: another process builds it, waiting", time.monotonic() - start, part.cold_seconds)
+                progress.tick(
+                    f"{part.name}: another process builds it, waiting", time.monotonic() - start, part.cold_seconds
+                )
                 time.sleep(_POLL_SECONDS)
         yield
 
@@ -121,8 +125,12 @@ def _build(part: Part, go: str, folder: Path, progress: Progress) -> None:
     for files in part.files:
         source = subprocess.run(
             [go, "list", "-m", "-f", "{{.Dir}}", files.module],
-            cwd=part.folder, env=_environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=part.folder,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         (folder / files.folder).mkdir(exist_ok=True)
         for file in Path(source.stdout.strip() or "/nonexistent").glob(files.pattern):
             shutil.copyfile(file, folder / files.folder / file.name)  # not its mode: module folders are read-only
@@ -143,9 +151,15 @@ def _go(part: Part, argv: list[str], log: Path, progress: Progress) -> None:
     with log.open("wb") as output:
         # No thread runs beside us, which makes preexec_fn safe. SIGINT, because go cleans up after that one.
         process = subprocess.Popen(
-            argv, cwd=part.folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            process_group=0, preexec_fn=die_with(os.getpid(), signal.SIGINT),  # noqa: PLW1509
-        )  # fmt: skip
+            argv,
+            cwd=part.folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            preexec_fn=die_with(os.getpid(), signal.SIGINT),  # noqa: PLW1509
+        )
         try:
             while process.poll() is None:
                 elapsed = time.monotonic() - start
@@ -160,7 +174,9 @@ def _go(part: Part, argv: list[str], log: Path, progress: Progress) -> None:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if process.returncode:
-        raise BuildFailed(f"building {part.name} failed ({' '.join(argv)} in {part.folder}):\n{last_lines(log)}\nlog: {log}")
+        raise BuildFailed(
+            f"building {part.name} failed ({' '.join(argv)} in {part.folder}):\n{last_lines(log)}\nlog: {log}"
+        )
 
 
 def _compiled(log: Path) -> str:

@@ -25,9 +25,14 @@ def start_supervisor(folder: Path, starter: int) -> None:
     """
     done = subprocess.run(
         [sys.executable, "-m", "testbed.supervise", str(folder), str(starter)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode == REFUSED:
         raise FolderInUse(done.stderr.strip())
     if done.returncode:

@@ -26,7 +26,7 @@ _RATE = ("--kube-api-qps=500", "--kube-api-burst=1000")
 
 
 def etcd(binary: Path, *, durable: bool) -> list[str]:
-    """etcd with one member; without fsync unless ``durable``, because a test's data need not survive the machine."""
+    """A single etcd; without fsync unless ``durable``, because a test's data need not survive the machine."""
     return [
         str(binary),
         "--data-dir=etcd",

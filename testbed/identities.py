@@ -68,7 +68,7 @@ def make_tokens(folder: Path) -> dict[str, str]:
 
 
 def write_kubeconfigs(folder: Path, server: str, authority: Path, tokens: dict[str, str]) -> dict[str, Path]:
-    """One kubeconfig an identity, the admin's as the file ``kubeconfig``. Each holds all it needs, so it can be moved."""
+    """One kubeconfig an identity, the admin's as ``kubeconfig``. Each holds all it needs, so it can be moved."""
     cluster = {"server": server, "certificate-authority-data": base64.b64encode(authority.read_bytes()).decode()}
     files = {}
     for name, token in tokens.items():

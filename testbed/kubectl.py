@@ -22,9 +22,13 @@ def run(kubectl: Path, kubeconfig: Path, cache: Path, *arguments: str, stdin: st
     """
     done = subprocess.run(
         [kubectl, "--kubeconfig", kubeconfig, *arguments],
-        env={**os.environ, "KUBECACHEDIR": str(cache)}, input=stdin if stdin is not None else "",
-        capture_output=True, text=True, check=False, timeout=_SECONDS,
-    )  # fmt: skip
+        env={**os.environ, "KUBECACHEDIR": str(cache)},
+        input=stdin if stdin is not None else "",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+    )
     if done.returncode:
         raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

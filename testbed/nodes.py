@@ -26,9 +26,14 @@ def node(number: int) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}},
-        "status": {"capacity": _SIZE, "allocatable": _SIZE, "addresses": [
-            {"type": "InternalIP", "address": str(_FIRST_ADDRESS + number)}, {"type": "Hostname", "address": name},
-        ]},
+        "status": {
+            "capacity": _SIZE,
+            "allocatable": _SIZE,
+            "addresses": [
+                {"type": "InternalIP", "address": str(_FIRST_ADDRESS + number)},
+                {"type": "Hostname", "address": name},
+            ],
+        },
     }
 
 

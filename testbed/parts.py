@@ -47,8 +47,14 @@ class Part:
 
     def key(self) -> str:
         """What the build depends on, as a hash: the module files, how it is built, and the kind of machine."""
-        recipe = (self.programs, self.ldflags, sorted(self.renamed.items()), self.files, platform.system(),
-                  platform.machine())  # fmt: skip
+        recipe = (
+            self.programs,
+            self.ldflags,
+            sorted(self.renamed.items()),
+            self.files,
+            platform.system(),
+            platform.machine(),
+        )
         digest = hashlib.sha256(repr(recipe).encode())
         for name in ("go.mod", "go.sum"):
             content = (self.folder / name).read_bytes()
@@ -76,26 +82,43 @@ class Part:
 _ALL = (
     Part("etcd", ("etcd",), 24, renamed={"server": "etcd"}),
     Part(
-        "kwok", ("kwok",), 60,
+        "kwok",
+        ("kwok",),
+        60,
         files=(
             Files("sigs.k8s.io/kwok", "kustomize/crd/bases/kwok.x-k8s.io_stages.yaml", "kwok-crds"),
             Files("sigs.k8s.io/kwok", "kustomize/stage/node/fast/node-initialize.yaml", "kwok-stages"),
-            Files("sigs.k8s.io/kwok", "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
-                  "kwok-stages"),
+            Files(
+                "sigs.k8s.io/kwok",
+                "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+                "kwok-stages",
+            ),
         ),
     ),
     Part(
-        "kubernetes", ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"), 275,
+        "kubernetes",
+        ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
+        275,
         # Without these the server says that it is v0.0.0, and clients refuse it.
         ldflags=f"-s -w -X {_VERSION}.gitVersion=v1.36.3 -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36",
     ),
     Part("helm", ("helm",), 100),
-    Part("rollouts", ("rollouts-controller",), 136,
-         files=(Files("github.com/argoproj/argo-rollouts", "manifests/crds/*-crd.yaml", "rollouts-crds"),)),
-    Part("training", ("training-operator",), 58, renamed={"training-operator.v1": "training-operator"},
-         files=(Files("github.com/kubeflow/training-operator", "manifests/base/crds/kubeflow.org_*.yaml",
-                      "training-crds"),)),
+    Part(
+        "rollouts",
+        ("rollouts-controller",),
+        136,
+        files=(Files("github.com/argoproj/argo-rollouts", "manifests/crds/*-crd.yaml", "rollouts-crds"),),
+    ),
+    Part(
+        "training",
+        ("training-operator",),
+        58,
+        renamed={"training-operator.v1": "training-operator"},
+        files=(
+            Files("github.com/kubeflow/training-operator", "manifests/base/crds/kubeflow.org_*.yaml", "training-crds"),
+        ),
+    ),
     Part("prometheus", ("prometheus", "promtool"), 240),
-)  # fmt: skip
+)
 PARTS = {part.name: part for part in _ALL}
 BASE = tuple(PARTS[name] for name in ("etcd", "kwok", "kubernetes"))  # the shortest build first: errors show early

@@ -22,11 +22,13 @@ _PYTHON = (3, 11)
 def check_machine() -> None:
     """Raises MissingTool on a system other than Linux and on an old Python."""
     if not sys.platform.startswith("linux"):
-        raise MissingTool("the test bed needs Linux (pidfd, death signals): on other systems run it in a Linux container")
-    if sys.version_info < _PYTHON:  # noqa: UP036 - the project says 3.11, but nothing keeps an older one from running this
         raise MissingTool(
-            f"Python {'.'.join(map(str, _PYTHON))} or newer is needed, this is {sys.version.split()[0]}: install python3.11 "
-            "or newer with your package manager, or with pyenv or uv, and make the virtual environment with it"
+            "the test bed needs Linux (pidfd, death signals): on other systems run it in a Linux container"
+        )
+    if sys.version_info < _PYTHON:  # nothing keeps an older one from running this
+        raise MissingTool(
+            f"Python {'.'.join(map(str, _PYTHON))} or newer is needed, this is {sys.version.split()[0]}: install "
+            "python3.11 or newer with your package manager, or with pyenv or uv, and make the virtual environment with it"
         )
 
 
@@ -46,14 +48,19 @@ def check_go(parts: list[Part], folder: Path) -> str:
     text = ".".join(map(str, needed))
     what = f"Go {text} or newer is needed to build {', '.join(part.name for part in parts)}"
     how = (
-        "install it with your package manager (package golang or go) or from the Go project's download page, and put its "
-        "bin folder on PATH. Or set KUBEBUILDER_ASSETS to a folder that has the programs"
+        "install it with your package manager (package golang or go) or from the Go project's download page, and put "
+        "its bin folder on PATH. Or set KUBEBUILDER_ASSETS to a folder that has the programs"
     )
     go = shutil.which("go")
     if not go:
         raise MissingTool(f"{what}, and there is no go on PATH: {how}")
     said = subprocess.run(
-        [go, "version"], cwd=folder, env={**os.environ, "GOTOOLCHAIN": "local"}, capture_output=True, text=True, check=False
+        [go, "version"],
+        cwd=folder,
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     found = re.search(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?", said.stdout)
     if not found:

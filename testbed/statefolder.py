@@ -1,11 +1,11 @@
 """What lies in a state folder, who may read it, and what of it may be deleted?
 
-    lock            held by the supervisor for as long as it lives
-    control.sock    the supervisor's ear
-    state.json      what the supervisor started, and how it ended
-    testbed.json    the line that ``up`` printed
-    kubeconfig      the admin's; kubeconfigs/ has the others
-    logs/           one file a process; the only thing that can outlive ``down``
+lock            held by the supervisor for as long as it lives
+control.sock    the supervisor's ear
+state.json      what the supervisor started, and how it ended
+testbed.json    the line that ``up`` printed
+kubeconfig      the admin's; kubeconfigs/ has the others
+logs/           one file a process; the only thing that can outlive ``down``
 """
 
 from __future__ import annotations
@@ -27,10 +27,25 @@ STATE = "state.json"
 DESCRIPTION = "testbed.json"
 LOGS = "logs"
 _FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp")
-_KNOWN = frozenset({
-    LOCK, SOCKET, STATE, f"{STATE}.new", DESCRIPTION, f"{DESCRIPTION}.new", "kubeconfig", "tokens.csv", "etcd",
-    "etcd.client:1", "etcd.peer:1", "kubectl-cache", "prometheus", "prometheus.yml", *_FOLDERS,
-})  # fmt: skip
+_KNOWN = frozenset(
+    {
+        LOCK,
+        SOCKET,
+        STATE,
+        f"{STATE}.new",
+        DESCRIPTION,
+        f"{DESCRIPTION}.new",
+        "kubeconfig",
+        "tokens.csv",
+        "etcd",
+        "etcd.client:1",
+        "etcd.peer:1",
+        "kubectl-cache",
+        "prometheus",
+        "prometheus.yml",
+        *_FOLDERS,
+    }
+)
 
 
 def prepare(folder: Path) -> int:
@@ -45,8 +60,10 @@ def prepare(folder: Path) -> int:
         raise FolderForeign(f"{folder} holds {', '.join(foreign[:3])}: name a folder that is empty or does not exist")
     lock = take_lock(folder)
     if lock is None:
-        raise FolderInUse(f"a test bed runs on {folder} already: stop it (python -m testbed down --state {folder}) "
-                          "or name another folder")  # fmt: skip
+        raise FolderInUse(
+            f"a test bed runs on {folder} already: stop it (python -m testbed down --state {folder}) "
+            "or name another folder"
+        )
     folder.chmod(0o700)
     _delete(folder, _KNOWN - {LOCK})
     for name in _FOLDERS:

@@ -26,7 +26,6 @@ from testbed.errors import BedError
 from testbed.processes import Proc, die_with
 
 REFUSED = 3
-_STOP_SECONDS = 10.0  # an API server finishes open requests first; here it took at most 2 s
 _ASK_SECONDS = 2.0  # a client that connects and says nothing must not stop the loop
 
 
@@ -38,6 +37,7 @@ class Child:
     proc: Proc
     since: float
     log: str
+    grace: float  # seconds that it has to end by itself when everything is stopped
     exit: int | None = None
     ended: float | None = None
     wanted: bool = False  # whether it was told to end
@@ -45,9 +45,14 @@ class Child:
     def as_json(self) -> dict[str, Any]:
         """As it stands in state.json; times are epoch seconds, ``exit`` is negative for a signal."""
         return {
-            "pid": self.proc.pid, "started": self.proc.started, "since": self.since, "log": self.log,
-            "exit": self.exit, "ended": self.ended, "unexpected": self.exit is not None and not self.wanted,
-        }  # fmt: skip
+            "pid": self.proc.pid,
+            "started": self.proc.started,
+            "since": self.since,
+            "log": self.log,
+            "exit": self.exit,
+            "ended": self.ended,
+            "unexpected": self.exit is not None and not self.wanted,
+        }
 
 
 class Supervisor:
@@ -128,7 +133,7 @@ class Supervisor:
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
             case "start":
-                return self._start(request["name"], request["argv"], request["env"])
+                return self._start(request["name"], request["argv"], request["env"], request["grace"])
             case "signal":
                 child = self.children[request["name"]]
                 child.wanted = True
@@ -145,19 +150,25 @@ class Supervisor:
             case other:
                 return {"error": f"no such request: {other}"}
 
-    def _start(self, name: str, argv: list[str], env: dict[str, str]) -> dict[str, Any]:
+    def _start(self, name: str, argv: list[str], env: dict[str, str], grace: float) -> dict[str, Any]:
         if name in self.children and self.children[name].exit is None:
             return {"error": f"{name} runs already"}
         log = self.folder / statefolder.LOGS / f"{name}.log"
         with log.open("ab") as output:
             # This process has one thread, which makes preexec_fn safe; no other way sets the death signal.
             process = subprocess.Popen(
-                argv, env=env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=die_with(os.getpid()),  # noqa: PLW1509
-            )  # fmt: skip
+                argv,
+                env=env,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with(os.getpid()),  # noqa: PLW1509
+            )
         proc = Proc.of(process.pid) or Proc(process.pid, "ended at once")
         self.children.pop(name, None)  # started anew, it is stopped before what was started before
-        self.children[name] = Child(process, proc, time.time(), str(log))
+        self.children[name] = Child(process, proc, time.time(), str(log), grace)
         self._write()
         return self.children[name].as_json()
 
@@ -176,7 +187,7 @@ class Supervisor:
         child.wanted = True
         child.process.terminate()
         try:
-            child.process.wait(_STOP_SECONDS)
+            child.process.wait(child.grace)
         except subprocess.TimeoutExpired:
             child.process.kill()
             child.process.wait()

@@ -12,10 +12,20 @@ import enum
 import re
 from typing import Final, final
 
-__all__ = ["MAX_TEXT", "ZERO", "Form", "Quantity", "QuantityError", "from_json", "parse"]
+__all__ = ["MAX_OWN_TEXT", "MAX_TEXT", "ZERO", "Form", "Quantity", "QuantityError", "from_json", "parse", "parse_own"]
 
 MAX_TEXT: Final = 32
 """Characters of a quantity text; the CRD has the same bound [K6]."""
+
+_MAX_EXPONENT: Final = 2
+"""Digits of an exponent [K6]."""
+
+MAX_OWN_TEXT: Final = 256
+"""Characters of a quantity that we printed: sums and canonical forms are longer than what people may write
+(``1000e99`` prints as ``1e102``). 32 characters times the pods of a cluster stay far below; the CRD has the same bound.
+"""
+
+_MAX_OWN_EXPONENT: Final = 3
 
 _NANO: Final = 10**9
 _MILLI: Final = 10**6  # nano-units in a milli-unit
@@ -50,6 +60,9 @@ class Quantity:
     def __setattr__(self, name: str, value: object) -> None:
         msg = f"a Quantity does not change: {name}"
         raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        self.__setattr__(name, None)
 
     @classmethod
     def from_milli(cls, milli: int, form: Form = Form.DECIMAL_SI) -> Quantity:
@@ -183,11 +196,19 @@ def parse(text: str) -> Quantity:
     known = _PARSED.get(text)
     if known is not None:
         return known
-    quantity = _parse(text)
+    quantity = _parse(text, MAX_TEXT, _MAX_EXPONENT)
     if len(_PARSED) >= _PARSED_MAX:
         _PARSED.clear()
     _PARSED[text] = quantity
     return quantity
+
+
+def parse_own(text: str) -> Quantity:
+    """Read a quantity that this program printed, as status has them: everything that ``str`` makes of a quantity.
+
+    Raises ``QuantityError`` as ``parse`` does, but only over 256 characters or three exponent digits.
+    """
+    return _PARSED.get(text) or _parse(text, MAX_OWN_TEXT, _MAX_OWN_EXPONENT)
 
 
 def from_json(value: object) -> Quantity:
@@ -198,7 +219,9 @@ def from_json(value: object) -> Quantity:
     if isinstance(value, str):
         return parse(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return parse(str(value)) if -(10**MAX_TEXT) < value < 10**MAX_TEXT else _refuse("a number", _TOO_LONG)
+        if -(10**MAX_TEXT) < value < 10**MAX_TEXT:
+            return parse(str(value))
+        return _refuse("a number", _too_long(MAX_TEXT))
     if isinstance(value, float):
         _refuse(repr(value), 'a number with a fraction must be written as text, for example "1500m"')
     return _refuse(_kind_of(value), 'a quantity is a text such as "500m" or "2Gi", or a whole number')
@@ -212,7 +235,8 @@ def _kind_of(value: object) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
-_TOO_LONG: Final = f"longer than {MAX_TEXT} characters"
+def _too_long(longest: int) -> str:
+    return f"longer than {longest} characters"
 
 
 def _refuse(shown: str, why: str) -> Quantity:
@@ -220,9 +244,9 @@ def _refuse(shown: str, why: str) -> Quantity:
     raise QuantityError(msg)
 
 
-def _parse(text: str) -> Quantity:
-    if len(text) > MAX_TEXT:
-        _refuse(repr(text[:MAX_TEXT] + "..."), _TOO_LONG)
+def _parse(text: str, longest: int, longest_exponent: int) -> Quantity:
+    if len(text) > longest:
+        _refuse(repr(text[:MAX_TEXT] + "..."), _too_long(longest))
     # Most texts are digits and at most one suffix: no grammar needed.
     if text.isascii():
         cut = -2 if text[-1:] == "i" else -1
@@ -230,7 +254,7 @@ def _parse(text: str) -> Quantity:
         unit = _UNITS.get(suffix)
         if unit is not None and head.isdigit():
             return _made(int(head) * unit[0], unit[1])
-    return _parse_any(text)
+    return _parse_any(text, longest_exponent)
 
 
 def _made(nano: int, form: Form) -> Quantity:
@@ -242,7 +266,7 @@ def _made(nano: int, form: Form) -> Quantity:
     return Quantity(nano, form)
 
 
-def _parse_any(text: str) -> Quantity:
+def _parse_any(text: str, longest_exponent: int) -> Quantity:
     match = _GRAMMAR.fullmatch(text)
     shown = repr(text)
     if match is None:
@@ -250,12 +274,12 @@ def _parse_any(text: str) -> Quantity:
     sign, whole, fraction, suffix, exponent_sign, exponent_digits = match.groups()
     fraction = fraction or ""
     if not whole and not fraction:
-        return _refuse(shown, "it has no digits")
+        return _refuse(shown, _advice(text))
     exponent = 0
     if exponent_digits is not None:
         if suffix not in {"e", "E"}:
             return _refuse(shown, f"unknown suffix {suffix + (exponent_sign or '') + exponent_digits!r}")
-        if len(exponent_digits) > 2:  # noqa: PLR2004  # the bound of [K6]
+        if len(exponent_digits) > longest_exponent:
             return _refuse(shown, "an exponent has at most two digits")
         exponent = int(exponent_digits) * (-1 if exponent_sign == "-" else 1)
         unit, form = _NANO, Form.EXPONENT
@@ -277,6 +301,8 @@ def _advice(text: str) -> str:
         return "it has blanks around it"
     if "_" in text or "," in text:
         return "write digits without separators"
+    if not any(map(str.isdigit, text)):
+        return 'it has no digits; write for example "500m", "4" or "2Gi"'
     return 'write digits and a suffix, for example "500m", "4" or "2Gi"'
 
 

@@ -1,0 +1,133 @@
+"""How does a test get a cluster?
+
+with Cluster(nodes=2) as cluster:
+    cluster.kubectl("get", "nodes")
+    operator = cluster.start_operator(["--resync-seconds=5"])
+    operator.kill9()
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from testbed import bed, control, kubectl, operator_process
+from testbed.identities import ADMIN
+from testbed.nodes import DEFAULT_NODES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from testbed.operator_process import Operator
+
+_OPERATOR = "operator"
+
+
+class Cluster:
+    """A test bed that ends with this process at the latest. Start it by ``start`` or as a context manager."""
+
+    def __init__(
+        self,
+        state: Path | None = None,
+        *,
+        nodes: int = DEFAULT_NODES,
+        pieces: Sequence[str] = (),
+        operator_args: Sequence[str] = (),
+        durable: bool = False,
+        owner: int | None = None,
+    ) -> None:
+        """``state`` is a folder of its own, a temporary one by default; ``pieces`` is what ``--with`` takes.
+
+        ``owner`` is the process that it must not outlive, this one by default.
+        """
+        self._state = state
+        self._nodes = nodes
+        self._pieces = pieces
+        self._operator_args = operator_args
+        self._durable = durable
+        self._owner = owner or os.getpid()
+        self._operators = 0
+        self.description: dict[str, Any] = {}
+        """The JSON that ``python -m testbed up`` prints; empty while it does not run."""
+
+    def start(self) -> Self:
+        """Bring it up; raises BedError."""
+        state = self._state or Path(tempfile.mkdtemp(prefix="bizrq-testbed-"))
+        self.description = bed.up(
+            state,
+            count=self._nodes,
+            owner=self._owner,
+            durable=self._durable,
+            pieces=self._pieces,
+            operator_args=self._operator_args,
+        )
+        self._operators = int(_OPERATOR in self._pieces)
+        return self
+
+    def stop(self, *, keep_logs: bool = False) -> None:
+        """End everything and delete its files; again is fine."""
+        if self.description:
+            bed.down(self.state, keep_logs=keep_logs)
+            self.description = {}
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def state(self) -> Path:
+        """Its folder."""
+        return Path(self.description["state"])
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self.description["server"])
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return Path(self.description["kubeconfig"])
+
+    @property
+    def kubeconfigs(self) -> dict[str, Path]:
+        """The kubeconfig of each identity: admin, alice, bob, carol, bizrq-controller, ..."""
+        return {name: Path(path) for name, path in self.description["kubeconfigs"].items()}
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each server that runs now, and of the supervisor."""
+        shown = control.ask(self.state, do="show")
+        running = {name: one["pid"] for name, one in shown["processes"].items() if one["exit"] is None}
+        return {"supervisor": shown["supervisor"]["pid"], **running}
+
+    def kubectl(self, *arguments: str, user: str = ADMIN, stdin: str | None = None) -> str:
+        """What kubectl prints; raises KubectlFailed with what it complains of."""
+        return kubectl.run(
+            Path(self.description["kubectl"]),
+            self.kubeconfigs[user],
+            self.state / "kubectl-cache",
+            *arguments,
+            stdin=stdin,
+        )
+
+    def start_operator(
+        self, arguments: Sequence[str] = (), *, env: Mapping[str, str] | None = None, install: bool = True
+    ) -> Operator:
+        """Start one more controller process of this checkout and wait until it is ready.
+
+        ``install`` applies CRDs and rights before. Raises BedError.
+        """
+        if install:
+            operator_process.install(partial(self.kubectl))
+        self._operators += 1
+        name = _OPERATOR if self._operators == 1 else f"{_OPERATOR}-{self._operators}"
+        return operator_process.start(self.state, self.kubeconfigs["bizrq-controller"], name, arguments, env)

@@ -1,0 +1,100 @@
+"""One controller without a cluster: its inventory and its sync, over a store in memory, with a clock set by hand.
+
+Events are delivered as JSON through the same structs and readers as in the real process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bizrq.cluster.objects import Owned
+from bizrq.cluster.objects import Pod as PodObject
+from bizrq.controller.sync import Sync
+from bizrq.domain.bizrq import read_bizrq
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
+from bizrq.inventory.inventory import Inventory
+from bizrq.observability.metrics import ControllerMetrics
+from bizrq.workloads.kind import built_in
+from bizrq.workloads.read import read_workload
+from tests.support.cas_store import CasStore
+from tests.support.clocks import HandClock
+
+__all__ = ["DEPLOYMENT", "JOB", "Controller", "pod_object"]
+
+DEPLOYMENT, JOB = built_in()[:2]
+
+JSON = dict[str, Any]
+
+_pods = msgspec.json.Decoder(PodObject)
+_owned = msgspec.json.Decoder(Owned)
+
+
+def pod_object(raw: JSON) -> PodObject:
+    """A pod as the reflector decodes it."""
+    return _pods.decode(msgspec.json.encode(raw))
+
+
+class Controller:
+    """What runs in a controller, driven by hand."""
+
+    def __init__(self, store: CasStore, clock: HandClock, *, gather: float = 0.0) -> None:
+        self.store, self.clock = store, clock
+        self.metrics = ControllerMetrics()
+        self.woken: set[str] = set()
+        self.sync = Sync(
+            lambda: self.inventory, store, clock, self.metrics, gather_seconds=gather, gpus=DEFAULT_GPU_RESOURCES
+        )
+        self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES)
+
+    # --- what it sees ---
+
+    def start(self, pods: list[JSON], version: int, *, workloads: list[JSON] = (), replica_sets: list[JSON] = ()) -> None:  # type: ignore[assignment]
+        """The first lists of a process."""
+        for raw in workloads:
+            self.workload(raw)
+        for raw in replica_sets:
+            self.replica_set(raw)
+        self.pods_listed(pods, version)
+
+    def pods_listed(self, pods: list[JSON], version: int, *, began: int | None = None) -> None:
+        """A list of all pods."""
+        sink = self.inventory.pods
+        sink.list_began()
+        for raw in pods:
+            sink.listed(pod_object(raw), self.clock.now())
+        sink.list_ended(version, self.clock.now() if began is None else began)
+
+    def pod(self, raw: JSON) -> None:
+        """A pod was added or changed."""
+        self.inventory.pods.changed(pod_object(raw), self.clock.now())
+
+    def pod_deleted(self, raw: JSON) -> None:
+        """A pod is gone."""
+        self.inventory.pods.deleted(pod_object(raw), self.clock.now())
+
+    def replica_set(self, raw: JSON) -> None:
+        """A ReplicaSet was added or changed."""
+        self.inventory.owners.changed(_owned.decode(msgspec.json.encode(raw)), self.clock.now())
+
+    def workload(self, raw: JSON) -> None:
+        """A labelled workload was added or changed."""
+        kind = JOB if raw["kind"] == "Job" else DEPLOYMENT
+        self.inventory.put_workload(read_workload(raw, kind, DEFAULT_GPU_RESOURCES))
+
+    def workload_deleted(self, raw: JSON, version: int) -> None:
+        """A workload was deleted, or lost its label."""
+        self.inventory.remove_workload(raw["metadata"]["uid"], version)
+
+    def see(self, *names: str) -> None:
+        """The watch of bizrqs catches up with the store."""
+        for name in names:
+            self.inventory.put_bizrq(read_bizrq(self.store.raw(name)))
+
+    # --- what it does ---
+
+    async def write(self, name: str, *, always: bool = True) -> JSON:
+        """One refresh; the stored status after it."""
+        await self.sync.refresh(name, always=always)
+        return self.store.status(name)
