@@ -14,7 +14,6 @@ from testbed import (
     control,
     controlplane,
     identities,
-    kubectl,
     nodes,
     operator_process,
     ports,
@@ -23,6 +22,7 @@ from testbed import (
 )
 from testbed.api import Api
 from testbed.errors import BedError, NotRunning, ProcessDied
+from testbed.kubectl import Kubectl
 from testbed.parts import BASE
 from testbed.processes import Proc
 from testbed.progress import Progress
@@ -57,15 +57,9 @@ class Bed:
         """A connection as administrator; the caller closes it."""
         return Api(self.port, self.state / controlplane.AUTHORITY, self.tokens[identities.ADMIN])
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl as administrator."""
-        return kubectl.run(
-            self.program("kubernetes", "kubectl"),
-            self.kubeconfigs[identities.ADMIN],
-            self.state / "kubectl-cache",
-            *arguments,
-            stdin=stdin,
-        )
+    def kubectl(self) -> Kubectl:
+        """Its kubectl."""
+        return Kubectl(self.program("kubernetes", "kubectl"), self.kubeconfigs, self.state / "kubectl-cache")
 
     def describe(self) -> dict[str, Any]:
         """What ``up`` prints."""
@@ -178,7 +172,7 @@ def _start_controllers(bed: Bed, count: int) -> None:
 
 
 def _start_operator(bed: Bed, arguments: Sequence[str]) -> None:
-    operator_process.install(bed.kubectl)
+    operator_process.install(bed.kubectl())
     kubeconfig = bed.kubeconfigs["bizrq-controller"]
     operator = operator_process.start(bed.state, kubeconfig, "operator", arguments)
     bed.more["metrics_url"] = operator.metrics_url

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbed import bed, control, kubectl, operator_process
-from testbed.identities import ADMIN
+from testbed import bed, control, operator_process
+from testbed.kubectl import Kubectl
 from testbed.nodes import DEFAULT_NODES
 
 if TYPE_CHECKING:
@@ -109,15 +108,10 @@ class Cluster:
         running = {name: one["pid"] for name, one in shown["processes"].items() if one["exit"] is None}
         return {"supervisor": shown["supervisor"]["pid"], **running}
 
-    def kubectl(self, *arguments: str, user: str = ADMIN, stdin: str | None = None) -> str:
-        """What kubectl prints; raises KubectlFailed with what it complains of."""
-        return kubectl.run(
-            Path(self.description["kubectl"]),
-            self.kubeconfigs[user],
-            self.state / "kubectl-cache",
-            *arguments,
-            stdin=stdin,
-        )
+    @property
+    def kubectl(self) -> Kubectl:
+        """Its kubectl: ``cluster.kubectl("get", "nodes", user="alice")``, or the path of the program."""
+        return Kubectl(Path(self.description["kubectl"]), self.kubeconfigs, self.state / "kubectl-cache")
 
     def start_operator(
         self, arguments: Sequence[str] = (), *, env: Mapping[str, str] | None = None, install: bool = True
@@ -127,7 +121,7 @@ class Cluster:
         ``install`` applies CRDs and rights before. Raises BedError.
         """
         if install:
-            operator_process.install(partial(self.kubectl))
+            operator_process.install(self.kubectl)
         self._operators += 1
         name = _OPERATOR if self._operators == 1 else f"{_OPERATOR}-{self._operators}"
         return operator_process.start(self.state, self.kubeconfigs["bizrq-controller"], name, arguments, env)

@@ -15,8 +15,10 @@ from testbed.errors import NotAvailable, ProcessDied
 from testbed.identities import NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from testbed.kubectl import Kubectl
 
 _CRDS = "crds/*.yaml"
 _RIGHTS = "charts/bizrq/templates/*controller-rbac*.yaml"
@@ -32,10 +34,10 @@ class Operator(servers.Server):
     metrics_url: str
 
 
-def install(kubectl: Callable[..., str]) -> None:
+def install(kubectl: Kubectl) -> None:
     """Apply the CRDs and the controller's rights as administrator; again is fine.
 
-    ``kubectl`` takes arguments and ``stdin``. Raises NotAvailable if the checkout has none.
+    Raises NotAvailable if the checkout has none.
     """
     crds, rights = _files(_CRDS), _files(_RIGHTS)
     kubectl(

@@ -28,7 +28,7 @@ def check_machine() -> None:
     if sys.version_info < _PYTHON:  # nothing keeps an older one from running this
         raise MissingTool(
             f"Python {'.'.join(map(str, _PYTHON))} or newer is needed, this is {sys.version.split()[0]}: install "
-            "python3.11 or newer with your package manager, or with pyenv or uv, and make the virtual environment with it"
+            "python3.11 or newer with your package manager, pyenv or uv, and make the virtual environment with it"
         )
 
 

@@ -72,6 +72,8 @@ def die_with(parent: int, number: signal.Signals = signal.SIGKILL) -> Callable[[
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def set_in_child() -> None:
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)  # we may ignore it ourselves, as what a script starts with & does
         prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:  # it ended between fork and prctl: nobody would tell us any more
             os.kill(os.getpid(), number)

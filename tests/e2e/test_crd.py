@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pykube
 import pytest
@@ -22,6 +22,9 @@ import yaml
 
 from bizrq.domain.quantity import QuantityError, parse
 from bizrq.domain.resource_names import key_problem
+
+if TYPE_CHECKING:
+    from testbed.cluster import Cluster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -115,7 +118,7 @@ class Bizrqs:
 
 
 @pytest.fixture(scope="module")
-def api(cluster: Any) -> Iterator[pykube.HTTPClient]:
+def api(cluster: Cluster) -> Iterator[pykube.HTTPClient]:
     """A client of the cluster, with the CRD in it; the cluster keeps the CRD only if it had it."""
     client = pykube.HTTPClient(pykube.KubeConfig.from_file(str(cluster.kubeconfig)))
     crds = {"version": "apiextensions.k8s.io/v1", "url": "customresourcedefinitions"}
@@ -134,7 +137,7 @@ def api(cluster: Any) -> Iterator[pykube.HTTPClient]:
 
 
 @pytest.fixture
-def bizrqs(api: pykube.HTTPClient, cluster: Any, tmp_path: Path) -> Iterator[Bizrqs]:
+def bizrqs(api: pykube.HTTPClient, cluster: Cluster, tmp_path: Path) -> Iterator[Bizrqs]:
     """Access to the bizrqs of the cluster, which has the same ones again after the test."""
     # A cache of its own: kubectl would else remember for minutes what another cluster served on this port.
     base = [str(cluster.kubectl), f"--kubeconfig={cluster.kubeconfig}", f"--cache-dir={tmp_path}"]

@@ -67,9 +67,7 @@ def held_by(spec: JSON) -> Held:
     return held(pod_resources(spec))
 
 
-def life(
-    *versions: PodFacts, observed: int = NOW, deleted_at: int | None = None, replayed: bool = False
-) -> Interval:
+def life(*versions: PodFacts, observed: int = NOW, deleted_at: int | None = None, replayed: bool = False) -> Interval:
     """The interval after all ``versions`` of a pod, in order, and its DELETED event where ``deleted_at`` is given."""
     interval = NOT_STARTED
     for facts in versions:

@@ -5,6 +5,7 @@ Events are delivered as JSON through the same structs and readers as in the real
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -50,7 +51,14 @@ class Controller:
 
     # --- what it sees ---
 
-    def start(self, pods: list[JSON], version: int, *, workloads: list[JSON] = (), replica_sets: list[JSON] = ()) -> None:  # type: ignore[assignment]
+    def start(
+        self,
+        pods: Sequence[JSON],
+        version: int,
+        *,
+        workloads: Sequence[JSON] = (),
+        replica_sets: Sequence[JSON] = (),
+    ) -> None:
         """The first lists of a process."""
         for raw in workloads:
             self.workload(raw)
@@ -58,7 +66,7 @@ class Controller:
             self.replica_set(raw)
         self.pods_listed(pods, version)
 
-    def pods_listed(self, pods: list[JSON], version: int, *, began: int | None = None) -> None:
+    def pods_listed(self, pods: Sequence[JSON], version: int, *, began: int | None = None) -> None:
         """A list of all pods."""
         sink = self.inventory.pods
         sink.list_began()

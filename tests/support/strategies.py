@@ -33,9 +33,8 @@ def quantity_texts(draw: st.DrawFn, *, digits: int = 9, signed: bool = True) -> 
     fraction = draw(st.none() | st.text("0123456789", max_size=digits))
     if not whole and not fraction:
         whole = "0"
-    suffix = draw(
-        st.sampled_from(SUFFIXES) | st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 99))
-    )
+    exponents = st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 99))
+    suffix = draw(st.sampled_from(SUFFIXES) | exponents)
     return sign + whole + ("" if fraction is None else "." + fraction) + suffix
 
 

@@ -17,15 +17,10 @@ __all__ = ["MAX_OWN_TEXT", "MAX_TEXT", "ZERO", "Form", "Quantity", "QuantityErro
 MAX_TEXT: Final = 32
 """Characters of a quantity text; the CRD has the same bound [K6]."""
 
-_MAX_EXPONENT: Final = 2
-"""Digits of an exponent [K6]."""
-
 MAX_OWN_TEXT: Final = 256
-"""Characters of a quantity that we printed: sums and canonical forms are longer than what people may write
-(``1000e99`` prints as ``1e102``). 32 characters times the pods of a cluster stay far below; the CRD has the same bound.
+"""Characters of a quantity that we printed: sums and canonical forms may be longer than what people may write.
+32 characters times the pods of a cluster stay far below; the CRD has the same bound.
 """
-
-_MAX_OWN_EXPONENT: Final = 3
 
 _NANO: Final = 10**9
 _MILLI: Final = 10**6  # nano-units in a milli-unit
@@ -196,7 +191,7 @@ def parse(text: str) -> Quantity:
     known = _PARSED.get(text)
     if known is not None:
         return known
-    quantity = _parse(text, MAX_TEXT, _MAX_EXPONENT)
+    quantity = _parse(text)
     if len(_PARSED) >= _PARSED_MAX:
         _PARSED.clear()
     _PARSED[text] = quantity
@@ -204,11 +199,12 @@ def parse(text: str) -> Quantity:
 
 
 def parse_own(text: str) -> Quantity:
-    """Read a quantity that this program printed, as status has them: everything that ``str`` makes of a quantity.
+    """Read a quantity that this program printed, as in a status: the inverse of ``str`` for every sum.
 
-    Raises ``QuantityError`` as ``parse`` does, but only over 256 characters or three exponent digits.
+    Sums pass the bounds of what people may write: ``1000e99`` prints as ``1e102``, 2 x ``4Ei`` as ``8Ei``, which
+    ``parse`` refuses or caps. Raises ``QuantityError`` as ``parse`` does, at 256 characters and three exponent digits.
     """
-    return _PARSED.get(text) or _parse(text, MAX_OWN_TEXT, _MAX_OWN_EXPONENT)
+    return _parse(text, own=True)
 
 
 def from_json(value: object) -> Quantity:
@@ -244,7 +240,8 @@ def _refuse(shown: str, why: str) -> Quantity:
     raise QuantityError(msg)
 
 
-def _parse(text: str, longest: int, longest_exponent: int) -> Quantity:
+def _parse(text: str, *, own: bool = False) -> Quantity:
+    longest = MAX_OWN_TEXT if own else MAX_TEXT
     if len(text) > longest:
         _refuse(repr(text[:MAX_TEXT] + "..."), _too_long(longest))
     # Most texts are digits and at most one suffix: no grammar needed.
@@ -253,20 +250,20 @@ def _parse(text: str, longest: int, longest_exponent: int) -> Quantity:
         head, suffix = (text, "") if text.isdigit() else (text[:cut], text[cut:])
         unit = _UNITS.get(suffix)
         if unit is not None and head.isdigit():
-            return _made(int(head) * unit[0], unit[1])
-    return _parse_any(text, longest_exponent)
+            return _made(int(head) * unit[0], unit[1], own=own)
+    return _parse_any(text, own=own)
 
 
-def _made(nano: int, form: Form) -> Quantity:
+def _made(nano: int, form: Form, *, own: bool) -> Quantity:
     if form is Form.BINARY_SI:
-        if not -_BINARY_CAP <= nano <= _BINARY_CAP:
+        if not (own or -_BINARY_CAP <= nano <= _BINARY_CAP):
             return Quantity(_BINARY_CAP if nano > 0 else -_BINARY_CAP, form)
         if -_NANO < nano < _NANO and nano != 0:  # apimachinery prints less than one byte in decimal
             return Quantity(nano, Form.DECIMAL_SI)
     return Quantity(nano, form)
 
 
-def _parse_any(text: str, longest_exponent: int) -> Quantity:
+def _parse_any(text: str, *, own: bool) -> Quantity:
     match = _GRAMMAR.fullmatch(text)
     shown = repr(text)
     if match is None:
@@ -279,7 +276,7 @@ def _parse_any(text: str, longest_exponent: int) -> Quantity:
     if exponent_digits is not None:
         if suffix not in {"e", "E"}:
             return _refuse(shown, f"unknown suffix {suffix + (exponent_sign or '') + exponent_digits!r}")
-        if len(exponent_digits) > longest_exponent:
+        if len(exponent_digits) > (3 if own else 2):  # [K6]
             return _refuse(shown, "an exponent has at most two digits")
         exponent = int(exponent_digits) * (-1 if exponent_sign == "-" else 1)
         unit, form = _NANO, Form.EXPONENT
@@ -293,7 +290,7 @@ def _parse_any(text: str, longest_exponent: int) -> Quantity:
         nano = numerator * 10**shift
     else:
         nano = -(-numerator // 10**-shift)  # away from zero below one nano
-    return _made(-nano if sign == "-" else nano, form)
+    return _made(-nano if sign == "-" else nano, form, own=own)
 
 
 def _advice(text: str) -> str:

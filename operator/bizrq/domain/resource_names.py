@@ -85,9 +85,14 @@ def cash_base(key: str) -> str:
 
 
 def is_extended(resource: str) -> bool:
-    """Whether a container's resource is an extended one, such as ``nvidia.com/gpu``; as Kubernetes decides it."""
+    """Whether a container's resource is an extended one, such as ``nvidia.com/gpu``; as Kubernetes decides it.
+
+    Source: apis/core/v1/helper, IsExtendedResourceName; what has ``kubernetes.io/`` in it is Kubernetes' own.
+    """
     domain, slash, name = resource.partition("/")
-    return bool(slash and domain and name) and "kubernetes.io" not in domain and not domain.startswith("requests.")
+    return (
+        bool(slash and domain and name) and not domain.endswith("kubernetes.io") and not domain.startswith("requests.")
+    )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -115,21 +120,23 @@ def _compute_model(resource: str, models: Models) -> str | None:
 
 
 def _with_model(keys: tuple[str, ...], model: str | None) -> tuple[str, ...]:
-    return keys if model is None else (*keys, *(f"{key}.{model}" for key in keys))
+    return (*keys, *(f"{key}.{model}" for key in keys)) if model else keys  # an empty label counts as none [K2]
 
 
 # --- which keys may stand in hard ------------------------------------------------------------------------------------
 
 _MODEL: Final = r"(?:\.[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 _DOMAIN: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
-_NAME: Final = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_NAME: Final = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,125}[A-Za-z0-9])?"  # a name and a model, 63 characters each
 _COMPUTE: Final = re.compile(
     rf"(?:requests\.|limits\.)?(?:cpu|memory){_MODEL}"
     r"|(?:requests\.|limits\.)?ephemeral-storage"
-    r"|(?:requests\.)?hugepages-[0-9]+[A-Za-z]{0,2}"
-    rf"|requests\.(?P<domain>{_DOMAIN})/{_NAME}"
+    r"|(?:requests\.)?hugepages-[1-9][0-9]*[KMGTPE]i"
+    rf"|requests\.(?P<extended>{_DOMAIN}/{_NAME})"
 )
-_COUNT: Final = re.compile(rf"count/[a-z0-9]+(?:\.{_DOMAIN})?")
+_COUNT: Final = re.compile(rf"count/(?:pods|replicationcontrollers|[a-z][-a-z0-9]*\.{_DOMAIN})")
+_MAX_KEY: Final = 386
+"""Characters: "cash/requests." + domain of 244 + "/" + name of 63 + "." + model of 63; the CRD has the same bound."""
 _WELL_KNOWN: Final = (
     *(f"{verb}{name}" for name in PLAIN_COMPUTE for verb in ("limits.", "requests.", "")),
     PODS,
@@ -154,20 +161,27 @@ def key_problem(key: str) -> KeyProblem | None:
 
     Whether a kind behind ``count/`` is counted depends on the registry of kinds and is not looked at here.
     """
+    if len(key) > _MAX_KEY:
+        return KeyProblem(f"{key[:60]}...", f"a key has at most {_MAX_KEY} characters")
     if is_cash(key):
         base = cash_base(key)
         problem = None if _is_compute(base) else key_problem(base)
         if problem is not None and problem.meant and _is_compute(problem.meant):
             return KeyProblem(key, "cash is a budget in hours of a compute key", CASH + problem.meant)
         return None if _is_compute(base) else KeyProblem(key, "cash is a budget in hours of a compute key")
-    if key == PODS or _is_compute(key) or _COUNT.fullmatch(key):
+    if _is_measured(key):
         return None
-    return KeyProblem(key, *_explain(key))
+    why, meant = _explain(key)
+    return KeyProblem(key, why, meant if meant and _is_measured(meant) else None)
+
+
+def _is_measured(key: str) -> bool:
+    return key == PODS or _is_compute(key) or _COUNT.fullmatch(key) is not None
 
 
 def _is_compute(key: str) -> bool:
     match = _COMPUTE.fullmatch(key)
-    return match is not None and (match["domain"] is None or "kubernetes.io" not in match["domain"])
+    return match is not None and (match["extended"] is None or is_extended(match["extended"]))
 
 
 def _explain(key: str) -> tuple[str, str | None]:
@@ -179,8 +193,9 @@ def _explain(key: str) -> tuple[str, str | None]:
             else ("a bare resource name is never measured")
         )
         return why, f"requests.{bare}"
-    if bare in {"gpu", "gpus"}:
-        return "the vendor's domain is missing", "requests.nvidia.com/gpu"
+    name, dot, model = bare.partition(".")
+    if name in {"gpu", "gpus"}:
+        return "the vendor's domain is missing", f"requests.nvidia.com/gpu{dot}{model}"
     if bare in {"replicas", "replica", "pod", PODS}:
         return "replicas are limited by the key pods", PODS
     if bare.startswith("hugepages-"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +47,14 @@ def canonical(text: str) -> str | None:
         return str(parse(text))
     except QuantityError:
         return None
+
+
+def refused(text: str) -> str | None:
+    try:
+        parse(text)
+    except QuantityError as error:
+        return str(error)
+    return None
 
 
 # --- agreement with apimachinery -------------------------------------------------------------------------------------
@@ -154,18 +164,14 @@ def test_a_text_of_32_characters_is_taken_and_one_of_33_is_not() -> None:
 
 @given(st.text(max_size=40) | st.text("0123456789.+-eEKMGTPkmnui _", max_size=40))
 def test_no_text_raises_anything_but_quantity_error_and_messages_stay_short(text: str) -> None:
-    try:
-        parse(text)
-    except QuantityError as error:
-        assert len(str(error)) < 400
+    refusal = refused(text)
+    assert refusal is None or len(refusal) < 400
 
 
 @given(json_values())
 def test_no_json_raises_anything_but_quantity_error(value: object) -> None:
-    try:
+    with contextlib.suppress(QuantityError):
         assert isinstance(from_json(value), Quantity)
-    except QuantityError:
-        pass
 
 
 def test_remembered_texts_are_bounded() -> None:
@@ -183,7 +189,9 @@ def test_every_sum_of_quantities_can_be_read_back(left: str, right: str, replica
     assert parse_own(str(total)) == total
 
 
-@pytest.mark.parametrize("text", ["12345678901234567890123456789.1", "1000e99", "9999999999999999999999999999999E"])
+@pytest.mark.parametrize(
+    "text", ["12345678901234567890123456789.1", "1000e99", "9999999999999999999999999999999E", "7Ei"]
+)
 def test_a_legal_hard_is_legal_again_where_status_repeats_it(text: str) -> None:
     assert len(text) <= MAX_TEXT
     printed = str(parse(text))
@@ -196,10 +204,16 @@ def test_a_long_text_of_our_own_is_not_remembered_for_people() -> None:
     assert parse_own(text).nano == int(text) * 10**9
     with pytest.raises(QuantityError):
         parse(text)
-    with pytest.raises(QuantityError):
-        parse_own("1" * (MAX_OWN_TEXT + 1))
-    with pytest.raises(QuantityError):
-        parse_own("1e1000")
+    for too_much in ("1" * (MAX_OWN_TEXT + 1), "1e1000"):
+        with pytest.raises(QuantityError):
+            parse_own(too_much)
+
+
+def test_a_sum_over_the_cap_of_binary_suffixes_is_not_capped_when_read_back() -> None:
+    assert parse("8Ei").nano == (2**63 - 1) * 10**9  # as apimachinery caps what people write
+    total = parse("4Ei") * 3
+    assert str(total) == "12Ei"
+    assert parse_own("12Ei") == total
 
 
 # --- laws ------------------------------------------------------------------------------------------------------------
@@ -292,7 +306,7 @@ def test_rounding_to_milli_never_goes_towards_zero_and_never_by_a_whole_milli(am
 
 @given(quantity_texts(digits=7))
 def test_the_official_python_client_reads_the_same_value_where_it_reads_any(text: str) -> None:
-    theirs = Fraction(parse_quantity(text))
+    theirs = Fraction(parse_quantity(text))  # type: ignore[no-untyped-call]
     assume(abs(theirs) < 2**63 and (theirs * 10**9).denominator == 1)  # it neither rounds nor caps
     assert Fraction(parse(text).nano, 10**9) == theirs
 
@@ -312,7 +326,7 @@ def test_a_quantity_does_not_change(name: str) -> None:
 def test_a_quantity_is_compared_and_added_only_with_its_own_kind(other: Any) -> None:
     one = parse("1")
     assert one != other
-    for attempt in (
+    attempts: tuple[Callable[[], object], ...] = (
         lambda: one < other,
         lambda: one <= other,
         lambda: one > other,
@@ -321,7 +335,8 @@ def test_a_quantity_is_compared_and_added_only_with_its_own_kind(other: Any) -> 
         lambda: other + one,
         lambda: one - other,
         lambda: other - one,
-    ):
+    )
+    for attempt in attempts:
         with pytest.raises(TypeError):
             attempt()
 

@@ -1,0 +1,41 @@
+"""Which benchmarks are there? ``python -m benchmarks --help`` says it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from benchmarks import b2_first_sync, b7_quantities
+from benchmarks.harness import Table, keep, machine, shown
+
+BENCHMARKS: Final[Mapping[str, tuple[str, Callable[[bool], tuple[Table, dict[str, Any]]]]]] = {
+    "b2": ("the first list of all pods, and their watch", b2_first_sync.measure),
+    "b7": ("quantities, and the demand of a template", b7_quantities.measure),
+}
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="What it costs at scale, beside a reference measured in the same run. A full run writes its table "
+        "to docs/performance.md and its figures to benchmarks/results.",
+        epilog="; ".join(f"{name}: {what}" for name, (what, _) in BENCHMARKS.items()),
+    )
+    parser.add_argument("name", choices=[*BENCHMARKS, "all"], help="which one")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds; only prints, writes nothing")
+    arguments = parser.parse_args()
+    for name, (what, measure) in BENCHMARKS.items():
+        if arguments.name not in {name, "all"}:
+            continue
+        print(f"{name}: {what}", flush=True)
+        where = machine()
+        table, figures = measure(arguments.quick)
+        print(f"\n{shown(table, where)}\n", flush=True)
+        if not arguments.quick:
+            keep(name, table, figures, where)
+
+
+if __name__ == "__main__":
+    main()

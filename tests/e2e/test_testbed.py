@@ -1,0 +1,314 @@
+"""Does the test bed keep what it promises: a real control plane, pods that run and end as told, nothing left behind?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pykube
+import pytest
+
+from testbed import ports
+from testbed.cluster import Cluster
+from testbed.errors import KubectlFailed
+from testbed.processes import Proc
+from tests.support.kube import deployment, job, parse_time, pod, wait_until, watch
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVERS = ["supervisor", "etcd", "apiserver", "controller-manager", "scheduler", "kwok"]
+LATE = 5  # seconds that a busy machine may be late with the end of a pod
+RUN, TERMINATE, END = (f"testbed.bizrq.io/{name}" for name in ("run-seconds", "terminate-seconds", "end"))
+
+
+def command(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m testbed`` to its end, which must have this exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "testbed", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def processes(pids: dict[str, int]) -> dict[str, Proc]:
+    """The running processes behind these ids; fails if one does not run."""
+    found = {name: Proc.of(pid) for name, pid in pids.items()}
+    assert all(found.values()), found
+    return {name: proc for name, proc in found.items() if proc}
+
+
+def all_ended(found: dict[str, Proc]) -> bool:
+    return not any(proc.alive() for proc in found.values())
+
+
+def pods_of(api: pykube.HTTPClient, namespace: str, app: str) -> list[pykube.Pod]:
+    return list(pykube.Pod.objects(api).filter(namespace=namespace, selector={"app": app}))
+
+
+def ended(api: pykube.HTTPClient, namespace: str, app: str) -> pykube.Pod:
+    """The pod of a Job once it has ended."""
+
+    def look() -> pykube.Pod | None:
+        return next(
+            (one for one in pods_of(api, namespace, app) if one.obj["status"]["phase"] in {"Succeeded", "Failed"}), None
+        )
+
+    return wait_until(look, f"the pod of {app} ends")
+
+
+# --- the control plane -----------------------------------------------------------------------------------------------
+
+
+def test_all_servers_run_and_the_api_server_says_its_version(cluster: Cluster) -> None:
+    assert set(SERVERS) <= set(processes(cluster.pids))
+    assert json.loads(cluster.kubectl("version", "--output=json"))["serverVersion"]["gitVersion"] == "v1.36.3"
+
+
+def test_its_tokens_are_nobody_elses_to_read(cluster: Cluster) -> None:
+    assert stat.S_IMODE(cluster.state.stat().st_mode) == 0o700
+
+
+def test_nodes_have_the_promised_size(cluster: Cluster, admin: pykube.HTTPClient) -> None:
+    nodes = list(pykube.Node.objects(admin))
+    assert len(nodes) == 4
+    for node in nodes:
+        allocatable = node.obj["status"]["allocatable"]
+        assert allocatable == {"cpu": "64", "memory": "256Gi", "pods": "250", "nvidia.com/gpu": "8"}
+
+
+@pytest.mark.parametrize("user", ["alice", "bob", "carol"])
+def test_an_ordinary_user_may_not_list_nodes(cluster: Cluster, user: str) -> None:
+    with pytest.raises(KubectlFailed, match=rf'Forbidden.*User "{user}" cannot list resource "nodes"'):
+        cluster.kubectl("get", "nodes", user=user)
+
+
+def test_the_operator_has_the_groups_of_its_service_account(cluster: Cluster) -> None:
+    said = json.loads(cluster.kubectl("auth", "whoami", "--output=json", user="bizrq-controller"))["status"]["userInfo"]
+    assert said["username"] == "system:serviceaccount:bizrq-system:bizrq-controller"
+    assert set(said["groups"]) == {
+        "system:serviceaccounts",
+        "system:serviceaccounts:bizrq-system",
+        "system:authenticated",
+    }
+
+
+# --- pods ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_scheduler_spreads_a_deployment_and_its_pods_run(admin: pykube.HTTPClient, namespace: str) -> None:
+    gpu = {"containers": [{"name": "main", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
+    deployment(admin, "web", namespace=namespace, replicas=20, spec=gpu).create()
+
+    def running() -> list[pykube.Pod]:
+        found = pods_of(admin, namespace, "web")
+        return found if [one.obj["status"]["phase"] for one in found] == ["Running"] * 20 else []
+
+    pods = wait_until(running, "20 pods run")
+    assert len({one.obj["spec"]["nodeName"] for one in pods}) == 4
+    for one in pods:
+        status = one.obj["status"]
+        conditions = {condition["type"]: condition for condition in status["conditions"]}
+        assert conditions["PodScheduled"]["status"] == conditions["Ready"]["status"] == "True"
+        assert conditions["PodScheduled"]["lastTransitionTime"] <= status["startTime"]
+        assert status["containerStatuses"][0]["state"] == {"running": {"startedAt": status["startTime"]}}
+        assert status["podIP"]
+        assert status["hostIP"]
+
+
+@pytest.mark.parametrize(
+    ("end", "phase", "code", "condition"),
+    [
+        pytest.param({}, "Succeeded", 0, "Complete", id="a pod succeeds if nothing else is said"),
+        pytest.param({END: "Failed"}, "Failed", 1, "Failed", id="a pod fails if told so"),
+    ],
+)
+def test_a_job_pod_ends_after_its_seconds_and_keeps_its_start(
+    admin: pykube.HTTPClient, namespace: str, end: dict[str, str], phase: str, code: int, condition: str
+) -> None:
+    containers = [{"name": "one", "image": "none"}, {"name": "two", "image": "none"}]
+    init = [
+        {"name": "first", "image": "none"},
+        {"name": "sidecar", "image": "none", "restartPolicy": "Always"},
+    ]
+    made = job(
+        admin,
+        "train",
+        namespace=namespace,
+        annotations={RUN: "2", **end},
+        spec={"containers": containers, "initContainers": init},
+    )
+    made.create()
+    status = ended(admin, namespace, "train").obj["status"]
+    assert status["phase"] == phase
+    states = [one["state"]["terminated"] for one in status["containerStatuses"] + status["initContainerStatuses"][1:]]
+    assert [state["exitCode"] for state in states] == [code, code, 0]
+    for state in states:
+        assert state["startedAt"] == status["startTime"]
+        assert 2 <= parse_time(state["finishedAt"]) - parse_time(state["startedAt"]) <= 2 + LATE
+
+    def told() -> bool:
+        made.reload()
+        return any(one["type"] == condition and one["status"] == "True" for one in made.obj["status"]["conditions"])
+
+    wait_until(told, f"the Job is {condition}")
+
+
+def test_a_job_pod_without_the_annotation_goes_on(admin: pykube.HTTPClient, namespace: str) -> None:
+    job(admin, "endless", namespace=namespace).create()
+    job(admin, "short", namespace=namespace, annotations={RUN: "1"}).create()
+    ended(admin, namespace, "short")
+    (other,) = pods_of(admin, namespace, "endless")
+    assert other.obj["status"]["phase"] == "Running"
+
+
+def test_an_annotation_that_comes_later_ends_a_running_pod(admin: pykube.HTTPClient, namespace: str) -> None:
+    job(admin, "endless", namespace=namespace).create()
+    found = wait_until(lambda: pods_of(admin, namespace, "endless"), "the pod is there")[0]
+    found.patch({"metadata": {"annotations": {RUN: "0", END: "Failed"}}})
+    assert ended(admin, namespace, "endless").obj["status"]["phase"] == "Failed"
+
+
+def run_and_delete(
+    api: pykube.HTTPClient, namespace: str, annotations: dict[str, str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Have a pod run, delete it, and return all that happened to it then."""
+    made = pod(api, "one", namespace=namespace, annotations=annotations)
+    made.create()
+
+    def runs() -> bool:
+        made.reload()
+        return bool(made.obj["status"]["phase"] == "Running")
+
+    wait_until(runs, "the pod runs")
+    made.delete()
+    events = []
+    for event in watch(api, made):
+        events.append(event)
+        if event[0] == "DELETED":
+            break
+    assert events[-1][0] == "DELETED"
+    return events
+
+
+def test_a_deleted_pod_goes_at_once(admin: pykube.HTTPClient, namespace: str) -> None:
+    last = run_and_delete(admin, namespace, {})[-1][1]
+    assert last["status"]["phase"] == "Running"
+    assert "terminated" not in last["status"]["containerStatuses"][0]["state"]
+
+
+@pytest.mark.parametrize(
+    ("end", "phase", "code"), [({}, "Succeeded", 0), ({END: "Failed"}, "Failed", 137)], ids=["in time", "killed"]
+)
+def test_a_deleted_pod_takes_its_seconds_and_reports_its_end_before_it_goes(
+    admin: pykube.HTTPClient, namespace: str, end: dict[str, str], phase: str, code: int
+) -> None:
+    events = run_and_delete(admin, namespace, {TERMINATE: "2", **end})
+    first = events[0][1]
+    asked = parse_time(first["metadata"]["deletionTimestamp"]) - first["metadata"]["deletionGracePeriodSeconds"]
+    assert first["status"]["phase"] == "Running"
+    reported = next(value for kind, value in events if kind == "MODIFIED" and value["status"]["phase"] == phase)
+    state = reported["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert state["exitCode"] == code
+    assert state["startedAt"] == reported["status"]["startTime"]
+    assert 2 <= parse_time(state["finishedAt"]) - asked <= 2 + LATE
+    assert events[-1][1]["status"]["containerStatuses"] == reported["status"]["containerStatuses"]
+
+
+# --- beginning and end -----------------------------------------------------------------------------------------------
+
+
+def test_two_at_once_then_down_twice(cluster: Cluster, tmp_path: Path) -> None:
+    state = tmp_path / "a folder with a long name and blanks" / ("x" * 100)
+    up = command("up", "--state", state, "--nodes", "1", "--owner-pid", str(os.getpid()))
+    (line,) = up.stdout.splitlines()
+    second = json.loads(line)
+    assert second["server"] != cluster.server
+    names = subprocess.run(
+        [second["kubectl"], "--kubeconfig", second["kubeconfig"], "get", "nodes", "--output=name"],
+        env={**os.environ, "KUBECACHEDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert names == "node/node-0\n"
+    assert cluster.kubectl("get", "nodes", "--output=name").count("\n") == 4
+    running = processes(second["pids"])
+    assert list(running) == SERVERS
+    assert all(Path(log).exists() for log in second["logs"].values())
+
+    assert "runs on" in command("up", "--state", state, code=1).stderr
+    rows = json.loads(command("status", "--state", state, "--json").stdout)
+    assert {row["name"]: row["pid"] for row in rows} == second["pids"]
+    os.kill(second["pids"]["scheduler"], signal.SIGKILL)
+    wait_until(lambda: not running["scheduler"].alive(), "the scheduler is gone")
+    assert "ended with -9, unexpectedly" in command("status", "--state", state, code=1).stdout
+
+    command("down", "--state", state)
+    assert all_ended(running)
+    assert not state.exists()
+    assert "no test bed" in command("down", "--state", state).stderr
+    assert "no test bed" in command("status", "--state", state, code=1).stderr
+    assert set(SERVERS) <= set(processes(cluster.pids))
+
+
+def test_everything_ends_with_an_owner_that_is_killed(tmp_path: Path) -> None:
+    state = tmp_path / "bed"
+    text = (
+        "import json, sys, time; from pathlib import Path; from testbed.cluster import Cluster\n"
+        "print(json.dumps(Cluster(Path(sys.argv[1]), nodes=0).start().pids), flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", text, state], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+        try:
+            assert owner.stdout
+            running = processes(json.loads(owner.stdout.readline()))
+        finally:
+            owner.kill()
+    wait_until(lambda: all_ended(running), "all processes are gone")
+    assert {entry.name for entry in state.iterdir()} == {"logs", "state.json"}, "data without an owner is deleted"
+    command("down", "--state", state)
+    assert not state.exists()
+
+
+def test_a_taken_port_is_given_up_and_a_killed_supervisor_takes_all_with_it(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = [int(cluster.server.rpartition(":")[2])]
+    free_port = ports.free_port
+    monkeypatch.setattr(ports, "free_port", lambda: taken.pop() if taken else free_port())
+    other = Cluster(tmp_path / "bed", nodes=0).start()
+    try:
+        running = processes(other.pids)
+        assert other.server != cluster.server
+        os.kill(running["supervisor"].pid, signal.SIGKILL)
+        wait_until(lambda: all_ended(running), "all processes are gone")
+    finally:
+        other.stop()
+    other.stop()
+    assert not (tmp_path / "bed").exists()
+
+
+def test_an_operator_is_started_killed_and_ended_by_itself(cluster: Cluster) -> None:
+    first = cluster.start_operator(["--resync-seconds=60"])
+    with urllib.request.urlopen(first.metrics_url, timeout=10) as response:
+        assert b"bizrq_build_info" in response.read()
+    first.kill9()
+    assert first.exit_code() == -signal.SIGKILL
+    second = cluster.start_operator()
+    assert second.pid != first.pid
+    assert second.log != first.log
+    assert cluster.pids[second.name] == second.pid
+    assert second.terminate() == 0
+    assert second.name not in cluster.pids

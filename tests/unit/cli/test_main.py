@@ -1,0 +1,91 @@
+"""The command line, as a person meets it."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+import bizrq.controller.run
+from bizrq import __version__
+from bizrq.cli.main import main
+from bizrq.settings import ControllerSettings
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The settings that the controller would have been started with."""
+    told: list[ControllerSettings] = []
+    monkeypatch.setattr(bizrq.controller.run, "run_controller", told.append)
+    return told
+
+
+def run(*arguments, env=None):
+    return CliRunner().invoke(main, list(arguments), env=env or {})
+
+
+def test_the_version_is_printed():
+    assert run("--version").output == f"bizrq {__version__}\n"
+
+
+def test_help_names_every_option_with_its_variable_and_default():
+    help_ = " ".join(run("controller", "--help").output.split())
+    for flag in ("resync-seconds", "metrics-port", "workloads", "gpu-resources", "log-format", "gather-seconds"):
+        assert f"--{flag}" in help_
+        assert f"BIZRQ_{flag.upper().replace('-', '_')}" in help_
+    assert "default: 300.0" in help_
+
+
+def test_settings_come_from_flags_and_from_the_environment(told):
+    run("controller", "--metrics-port", "0", env={"BIZRQ_RESYNC_SECONDS": "7", "BIZRQ_METRICS_PORT": "99"})
+    assert (told[0].resync_seconds, told[0].metrics_port) == (7.0, 0)  # a flag wins
+
+
+def test_gpu_resources_are_a_list_with_commas(told):  # [K2]
+    run("controller", "--gpu-resources", "gpu, amd.com/xpu-*")
+    assert "amd.com/xpu-1" in told[0].gpus
+    assert "nvidia.com/mig-1g.5gb" not in told[0].gpus
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--resync-seconds", "0"], "0.0 is not in the range x>=1"),
+        (["--resync-seconds", "soon"], "'soon' is not a valid float"),
+        (["--metrics-port", "99999"], "99999 is not in the range 0<=x<=65535"),
+        (["--workloads", "none.yaml"], "'none.yaml' does not exist"),
+        (["--gpu-resources", " , "], "name at least one resource"),
+        (["--log-format", "xml"], "'xml' is not one of 'text', 'json'"),
+    ],
+)
+def test_a_wrong_argument_names_flag_value_and_the_way_out(told, arguments, words):
+    result = run("controller", *arguments)
+    assert (result.exit_code, told) == (2, [])
+    assert arguments[0] in result.output
+    assert words in result.output
+
+
+def test_without_an_api_server_it_says_where_it_looked(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "bizrq", "controller"],
+        env={"HOME": str(tmp_path), "PATH": "", "PYTHONPATH": "operator"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "Error: no API server: no KUBECONFIG, no ~/.kube/config, not inside a cluster"
+    )
+
+
+def test_a_bad_file_of_kinds_ends_with_its_error(tmp_path):
+    file = tmp_path / "kinds.yaml"
+    file.write_text("kinds: [{kind: X}]")
+    result = run("controller", "--workloads", str(file))
+    assert result.exit_code == 1
+    assert "kinds.yaml: kinds[0] (X): the field group is missing" in result.output
+
+
+def test_help_and_version_do_not_load_kopf():
+    """Only the controller process pays for it."""
+    code = "import sys; from bizrq.cli.main import main; sys.exit('kopf' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "operator"}, check=True, timeout=60)

@@ -1,0 +1,166 @@
+"""The tables take over newer versions only, and forget nothing too early."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bizrq.domain.amounts import total
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
+from bizrq.inventory.bizrqs import Bizrqs
+from bizrq.inventory.owners import Owners
+from bizrq.inventory.versions import Graveyard
+from bizrq.inventory.workloads import Workloads
+from bizrq.workloads.read import read_workload
+from tests.support.build import bizrq, container, pod_spec, read, texts, workload
+from tests.support.controller import DEPLOYMENT, JOB
+
+CORE = pod_spec(container(limits={"cpu": "1"}))
+
+
+def web(name="web", version=1, replicas=1, team="team", uid=None):
+    raw = workload(name, version=version, replicas=replicas, bizrq=team, template=CORE, uid=uid)
+    return read_workload(raw, DEPLOYMENT, DEFAULT_GPU_RESOURCES)
+
+
+# --- workloads ---
+
+
+def test_a_workload_is_replaced_by_a_higher_version_only():
+    table = Workloads()
+    table.put(web(version=5, replicas=5))
+    assert table.put(web(version=4, replicas=4)) is False
+    assert table.put(web(version=5, replicas=4)) is False
+    assert texts(table.total("team"))["limits.cpu"] == "5"
+    table.put(web(version=6, replicas=6))
+    assert texts(table.total("team"))["limits.cpu"] == "6"
+
+
+def test_a_workload_that_is_gone_does_not_come_back_by_an_older_list():
+    table = Workloads()
+    table.put(web(version=5))
+    table.remove("uid-web", 7)
+    assert table.put(web(version=6)) is False
+    assert table.total("team") == {}
+
+
+def test_a_workload_that_got_its_label_back_is_there_again():
+    table = Workloads()
+    table.put(web(version=5))
+    table.remove("uid-web", 7)
+    table.put(web(version=8))
+    table.remove("uid-web", 7)  # the same event once more
+    assert texts(table.total("team"))["limits.cpu"] == "1"
+
+
+def test_a_move_takes_the_demand_with_it():
+    table = Workloads()
+    table.put(web(version=5, replicas=3))
+    table.put(web(version=6, replicas=3, team="other"))
+    assert table.total("team") == {}
+    assert texts(table.total("other"))["limits.cpu"] == "3"
+
+
+def test_a_list_removes_only_what_is_older_than_it_and_of_its_kind():
+    table = Workloads()
+    for each in (web("old", 5), web("new", 9), web("listed", 5)):
+        table.put(each)
+    assert [each.name for each in table.missing(DEPLOYMENT, [web("listed", 5)], 7)] == ["old"]
+    assert table.missing(JOB, [], 7) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30), st.integers(0, 6), st.sampled_from(["a", "b", ""]))))
+def test_the_running_total_is_the_sum_of_what_is_held(events):
+    table = Workloads()
+    for number, version, replicas, team in events:
+        if team:
+            table.put(web(f"w{number}", version, replicas, team))
+        else:
+            table.remove(f"uid-w{number}", version)
+    for team in ("a", "b"):
+        expected = total(each.demand for each in table if each.bizrq == team)
+        shown = table.total(team)
+        assert {key: amount for key, amount in expected.items() if amount} == {k: v for k, v in shown.items() if v}
+
+
+# --- bizrqs ---
+
+
+def test_children_are_found_by_their_parent():
+    table = Bizrqs()
+    for raw in (bizrq("top"), bizrq("kid", parent="top"), bizrq("other", parent="else")):
+        table.put(read(raw))
+    assert [each.name for each in table.children("top")] == ["kid"]
+    table.remove("uid-kid", "kid", 9)
+    assert table.children("top") == []
+
+
+def test_a_bizrq_made_anew_is_another_and_the_old_one_cannot_come_back():
+    table = Bizrqs()
+    table.put(read(bizrq(uid="one", version=5)))
+    table.put(read(bizrq(uid="two", version=9)))
+    assert table.put(read(bizrq(uid="one", version=7))) is False
+    assert table.remove("one", "team", 8) is None
+    found = table.get("team")
+    assert found is not None
+    assert found.uid == "two"
+
+
+def test_a_list_of_bizrqs_tells_what_went_unseen():
+    table = Bizrqs()
+    for raw in (bizrq("old", version=5), bizrq("new", version=9)):
+        table.put(read(raw))
+    assert [each.name for each in table.missing([], 7)] == ["old"]
+
+
+# --- owners ---
+
+
+def replica_set(uid, above):
+    from bizrq.cluster.objects import Metadata, Owned, OwnerReference
+
+    owners = [OwnerReference(uid=above, controller=True)] if above else None
+    return Owned(Metadata(uid=uid, resource_version="1", owner_references=owners))
+
+
+def test_a_controller_that_is_no_replica_set_is_the_workload_itself():  # [C7]
+    assert Owners(lambda _: None).workload_of("uid-job") == "uid-job"
+
+
+def test_a_replica_set_leads_to_its_owner_also_after_it_is_gone_while_pods_are_left():
+    told: list[str] = []
+    owners = Owners(told.append)
+    owners.changed(replica_set("rs", "deployment"), 0)
+    owners.deleted(replica_set("rs", "deployment"), 0)
+    owners.sweep(lambda _: True)
+    assert (told, owners.workload_of("rs"), set(owners.controllers_of("deployment"))) == (
+        ["rs"], "deployment", {"rs", "deployment"},
+    )  # fmt: skip
+    owners.sweep(lambda _: False)
+    assert (owners.workload_of("rs"), owners.controllers_of("deployment")) == ("rs", ("deployment",))
+
+
+def test_a_replica_set_that_is_adopted_leads_to_its_new_owner():
+    owners = Owners(lambda _: None)
+    for above in (None, "one", "two"):
+        owners.changed(replica_set("rs", above), 0)
+    assert owners.workload_of("rs") == "two"
+    assert owners.controllers_of("one") == ("one",)
+
+
+def test_a_list_that_broke_off_says_nothing_about_what_is_gone():
+    owners = Owners(lambda _: None)
+    owners.list_began()
+    owners.listed(replica_set("gone", "d"), 0)
+    owners.list_began()  # again, from its beginning
+    owners.listed(replica_set("here", "d"), 0)
+    owners.list_ended(9, 0)
+    owners.sweep(lambda _: False)
+    assert set(owners.controllers_of("d")) == {"d", "here"}
+
+
+def test_graves_are_bounded():
+    graves = Graveyard()
+    for number in range(20_001):
+        graves.bury(str(number), 5)
+    assert not graves.is_stale("0", 5)
+    assert graves.is_stale("1", 5)
+    assert not graves.is_stale("1", 6)

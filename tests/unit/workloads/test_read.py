@@ -1,0 +1,109 @@
+"""What does an object ask for, read by the description of its kind?"""
+
+import pytest
+
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
+from bizrq.workloads.kind import built_in
+from bizrq.workloads.read import read_workload
+from tests.support.build import container, pod_spec, texts, workload
+
+DEPLOYMENT, JOB = built_in()
+CORE = pod_spec(container(limits={"cpu": "1"}))
+
+
+def read(raw, kind=DEPLOYMENT):
+    return read_workload(raw, kind, DEFAULT_GPU_RESOURCES)
+
+
+def pods(raw, kind):
+    return texts(read(raw, kind).demand).get("pods", "0")
+
+
+def job(status=None, **spec):
+    raw = workload(kind="Job", api_version="batch/v1", replicas=None, template=CORE, status=status)
+    raw["spec"].update(spec)
+    return raw
+
+
+def test_a_deployment_demands_its_replicas_with_models():  # [K1, K2]
+    got = read(workload(replicas=3, template=CORE, cpu_type="A4"))
+    assert texts(got.demand) == {
+        "count/deployments.apps": "1",
+        "pods": "3",
+        "cpu": "3",
+        "requests.cpu": "3",
+        "limits.cpu": "3",
+        "cpu.A4": "3",
+        "requests.cpu.A4": "3",
+        "limits.cpu.A4": "3",
+    }
+    assert (str(got), got.bizrq, got.models) == ("deployments.apps/shop/web", "team", Models(cpu="A4"))
+
+
+def test_a_deployment_without_replicas_has_one():
+    assert pods(workload(replicas=None, template=CORE), DEPLOYMENT) == "1"
+
+
+def test_an_empty_model_label_counts_as_none():  # [K2]
+    assert read(workload(cpu_type="", gpu_type="", memory_type="")).models == Models()
+
+
+def test_an_object_without_label_names_no_bizrq():
+    assert read(workload(bizrq=None)).bizrq == ""
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param(job(), "1", id="parallelism is 1 where nothing is said"),
+        pytest.param(job(parallelism=4), "4", id="a work queue runs parallelism pods"),
+        pytest.param(job(parallelism=4, completions=2), "2", id="never more than completions"),
+        pytest.param(job({"succeeded": 8}, parallelism=4, completions=10), "2", id="completions left"),
+        pytest.param(job({"succeeded": 12}, parallelism=4, completions=10), "0", id="never below zero"),
+        pytest.param(job(parallelism=0, completions=10), "0", id="parallelism 0"),
+        pytest.param(job(parallelism=4, suspend=True), "0", id="suspended"),
+        pytest.param(job({"conditions": [{"type": "Complete", "status": "True"}]}), "0", id="finished"),
+        pytest.param(job({"conditions": [{"type": "Failed", "status": "True"}]}), "0", id="failed"),
+        pytest.param(job({"conditions": [{"type": "Failed", "status": "False"}]}), "1", id="not failed"),
+    ],
+)
+def test_a_job_demands_what_it_may_still_run(raw, expected):
+    assert pods(raw, JOB) == expected
+
+
+def test_a_finished_job_still_counts_as_a_job():  # [K1]
+    raw = job({"conditions": [{"type": "Complete", "status": "True"}]})
+    assert texts(read(raw, JOB).demand) == {"count/jobs.batch": "1"}
+
+
+def deployment(**spec):
+    raw = workload(template=CORE)
+    raw["spec"].update(spec)
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "why"),
+    [
+        pytest.param(deployment(replicas="3"), "spec.replicas", "whole number of pods, not '3'", id="a text"),
+        pytest.param(workload(replicas=True), "spec.replicas", "not True", id="a bool"),
+        pytest.param(workload(replicas=10**12), "spec.replicas", "not 1000000000000", id="more than an int32"),
+        pytest.param(
+            workload(template=pod_spec(container(limits={"cpu": "abc"}))),
+            "spec.template.spec.containers[0].resources.limits.cpu",
+            "'abc' is not a quantity",
+            id="a broken quantity",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_its_path(raw, path, why):  # [A14]
+    (problem,) = read(raw).problems
+    assert problem.path == path
+    assert why in problem.why
+
+
+@pytest.mark.parametrize("spec", [None, 3, [], {"template": 7}, {"template": {"spec": []}}, {"template": None}])
+def test_a_spec_of_nonsense_is_no_error(spec):
+    raw = workload()
+    raw["spec"] = spec
+    assert "pods" not in read(raw).demand or read(raw).demand["pods"].nano >= 0
