@@ -15,7 +15,7 @@ import json
 import random
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,9 @@ _TEMPLATES: Final = 200
 _BIZRQS: Final = 100
 _OLD_REPLICA_SETS: Final = 2
 """Left behind by earlier rollouts beside each ReplicaSet with pods; the default limit is 10."""
+
+_WAITING: Final = 0.02
+"""Share of the pods that have no node yet."""
 
 _BOOKMARK_EVERY: Final = 2_000
 _NOW: Final = instant("2026-01-05T10:00:00Z") or 0
@@ -86,7 +89,27 @@ class _Owner:
     template: _Template
     workload: str
     """UID of the Deployment above a ReplicaSet, else its own."""
-    pods: list[JSON] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Pod:
+    """A pod; instants in seconds, None for what has not happened."""
+
+    owner: _Owner
+    name: str
+    uid: str
+    node: str
+    address: str
+    container_id: str
+    created: int
+    scheduled: int
+    ready: int
+    finished: int | None
+    waiting: bool
+    """For a node."""
+    deletion: int | None = None
+    touched: int | None = None
+    version: int = 0
 
 
 def write_cluster(folder: Path, pods: int, events: int) -> Cluster:
@@ -107,10 +130,10 @@ def write_cluster(folder: Path, pods: int, events: int) -> Cluster:
     drawn = [_pod(dice, owners[number * len(owners) // pods]) for number in range(pods)]
     for pod in drawn:
         version += dice.randint(1, 40)
-        pod["version"] = version
-        if pod["owner"].workload in labelled:
+        pod.version = version
+        if pod.owner.workload in labelled:
             cluster.attributed += 1
-            cluster.milli_cpu += pod["owner"].template.requested_milli
+            cluster.milli_cpu += pod.owner.template.requested_milli
     list_version = version + 1_000
 
     cluster.pod_bytes = _write_pages(folder / "pods", "PodList", "v1", list_version, map(_pod_json, drawn))
@@ -284,86 +307,84 @@ def _uid(dice: random.Random) -> str:
 # --- pods ------------------------------------------------------------------------------------------------------------
 
 
-def _pod(dice: random.Random, owner: _Owner) -> JSON:
+def _pod(dice: random.Random, owner: _Owner) -> _Pod:
     created = owner.began + dice.randrange(20)
     scheduled = created + dice.randrange(2)
-    return {
-        "owner": owner,
-        "name": f"{owner.name}-{dice.getrandbits(24):06x}",
-        "uid": _uid(dice),
-        "node": f"node-{dice.randrange(2_000)}",
-        "address": f"10.{dice.randrange(256)}.{dice.randrange(256)}.{dice.randrange(256)}",
-        "created": created,
-        "scheduled": scheduled,
-        "ready": scheduled + dice.randrange(3, 30),
-        "finished": scheduled + dice.randrange(60, 500) if owner.kind == "Job" else None,
-        "deletion": None,
-        "waiting": dice.random() < 0.02 and owner.kind != "Job",  # noqa: PLR2004  # for a node
-        "touched": None,
-        "container_id": f"{dice.getrandbits(256):064x}",
-        "version": 0,
-    }
+    job = owner.kind == "Job"
+    return _Pod(
+        owner=owner,
+        name=f"{owner.name}-{dice.getrandbits(24):06x}",
+        uid=_uid(dice),
+        node=f"node-{dice.randrange(2_000)}",
+        address=f"10.{dice.randrange(256)}.{dice.randrange(256)}.{dice.randrange(256)}",
+        container_id=f"{dice.getrandbits(256):064x}",
+        created=created,
+        scheduled=scheduled,
+        ready=scheduled + dice.randrange(3, 30),
+        finished=scheduled + dice.randrange(60, 500) if job else None,
+        waiting=not job and dice.random() < _WAITING,
+    )
 
 
-def _changed(dice: random.Random, pod: JSON, version: int) -> JSON:
+def _changed(dice: random.Random, pod: _Pod, version: int) -> _Pod:
     """The same pod as its next event shows it: mostly readiness, sometimes a schedule, an end or a deletion."""
-    pod["version"] = version
-    pod["touched"] = _NOW + version % 3_600
-    draw = dice.random()
-    if pod["waiting"]:
-        pod["waiting"] = False
-    elif draw < 0.1:  # noqa: PLR2004
-        pod["deletion"] = pod["touched"] + 30
-    elif draw < 0.2 and pod["finished"] is None:  # noqa: PLR2004
-        pod["finished"] = pod["touched"]
+    pod.version = version
+    pod.touched = now = _NOW + version % 3_600
+    happens = dice.choices(("readiness", "deletion", "end"), (8, 1, 1))[0]
+    if pod.waiting:
+        pod.waiting, pod.scheduled, pod.ready = False, now, now + 5
+    elif happens == "deletion":
+        pod.deletion = now + 30
+    elif happens == "end" and pod.finished is None:
+        pod.finished = now
     else:
-        pod["ready"] = pod["touched"]
+        pod.ready = now
     return pod
 
 
-def _pod_json(pod: JSON) -> str:
-    owner: _Owner = pod["owner"]
+def _pod_json(pod: _Pod) -> str:
+    owner = pod.owner
     template = owner.template
-    created = timestamp(pod["created"])
+    created = timestamp(pod.created)
     conditions, statuses, phase = _status(pod)
-    deletion = pod["deletion"]
+    deletion = pod.deletion
     gone = f'"deletionTimestamp":"{timestamp(deletion)}","deletionGracePeriodSeconds":30,' if deletion else ""
     return _POD % {
-        "name": pod["name"],
+        "name": pod.name,
         "generate": owner.name,
         "namespace": owner.namespace,
-        "uid": pod["uid"],
-        "version": pod["version"],
+        "uid": pod.uid,
+        "version": pod.version,
         "created": created,
         "gone": gone,
         "api": owner.api,
         "kind": owner.kind,
         "owner": owner.uid,
         "fields": template.controller_fields % {"owner": owner.uid},
-        "touched": timestamp(pod["touched"] or pod["ready"]),
-        "spec": (template.spec if not pod["waiting"] else template.spec.replace('"nodeName":"%(node)s",', ""))
-        % {"node": pod["node"]},
+        "touched": timestamp(pod.touched or pod.ready),
+        "spec": (template.spec if not pod.waiting else template.spec.replace('"nodeName":"%(node)s",', ""))
+        % {"node": pod.node},
         "phase": phase,
         "conditions": conditions,
-        "address": pod["address"],
-        "started": timestamp(pod["scheduled"]),
+        "address": pod.address,
+        "started": timestamp(pod.scheduled),
         "statuses": statuses,
     }
 
 
-def _status(pod: JSON) -> tuple[str, str, str]:
+def _status(pod: _Pod) -> tuple[str, str, str]:
     """Conditions, container statuses and phase of a pod."""
-    template: _Template = pod["owner"].template
-    if pod["waiting"]:
-        return _condition("PodScheduled", "False", pod["created"], "Unschedulable"), "", "Pending"
-    finished = pod["finished"]
-    ready = ("False", finished, "PodCompleted") if finished else ("True", pod["ready"], None)
+    template = pod.owner.template
+    if pod.waiting:
+        return _condition("PodScheduled", "False", pod.created, "Unschedulable"), "", "Pending"
+    finished = pod.finished
+    ready = ("False", finished, "PodCompleted") if finished else ("True", pod.ready, None)
     conditions = [
-        _condition("PodReadyToStartContainers", "False" if finished else "True", finished or pod["scheduled"] + 2),
-        _condition("Initialized", "True", pod["scheduled"] + 1, "PodCompleted" if finished else None),
+        _condition("PodReadyToStartContainers", "False" if finished else "True", finished or pod.scheduled + 2),
+        _condition("Initialized", "True", pod.scheduled + 1, "PodCompleted" if finished else None),
         _condition("Ready", *ready),
         _condition("ContainersReady", *ready),
-        _condition("PodScheduled", "True", pod["scheduled"]),
+        _condition("PodScheduled", "True", pod.scheduled),
     ]
     containers = ",".join(
         _container_status(pod, name, image, finished)
@@ -372,7 +393,7 @@ def _status(pod: JSON) -> tuple[str, str, str]:
     statuses = f'"containerStatuses":[{containers}],'
     if template.init_names:
         init = ",".join(
-            _container_status(pod, name, template.images[0], pod["scheduled"] + 2) for name in template.init_names
+            _container_status(pod, name, template.images[0], pod.scheduled + 2) for name in template.init_names
         )
         statuses = f'"initContainerStatuses":[{init}],{statuses}'
     return ",".join(conditions), statuses, "Succeeded" if finished else "Running"
@@ -386,9 +407,9 @@ def _condition(kind: str, status: str, at: int, reason: str | None = None) -> st
     )
 
 
-def _container_status(pod: JSON, name: str, image: str, finished: int | None) -> str:
-    identity = f"containerd://{pod['container_id']}"
-    started = timestamp(pod["scheduled"] + 2)
+def _container_status(pod: _Pod, name: str, image: str, finished: int | None) -> str:
+    identity = f"containerd://{pod.container_id}"
+    started = timestamp(pod.scheduled + 2)
     if finished:
         state = (
             f'"terminated":{{"exitCode":0,"reason":"Completed","startedAt":"{started}",'
@@ -399,11 +420,11 @@ def _container_status(pod: JSON, name: str, image: str, finished: int | None) ->
     running = "false" if finished else "true"
     return (
         f'{{"name":"{name}","state":{{{state}}},"lastState":{{}},"ready":{running},"restartCount":0,"image":"{image}",'
-        f'"imageID":"{image}@sha256:{pod["container_id"]}","containerID":"{identity}","started":{running}}}'
+        f'"imageID":"{image}@sha256:{pod.container_id}","containerID":"{identity}","started":{running}}}'
     )
 
 
-def _event(pod: JSON) -> str:
+def _event(pod: _Pod) -> str:
     return f'{{"type":"MODIFIED","object":{{"kind":"Pod","apiVersion":"v1",{_pod_json(pod)[1:]}}}\n'
 
 

@@ -33,8 +33,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     build.add_argument(
         "part",
         nargs="*",
+        type=_part,
         metavar="PART",
-        choices=[[], "all", *PARTS],
         help=f"one of: {', '.join(PARTS)}, all. Default: what every test bed needs ({', '.join(p.name for p in BASE)})",
     )
 
@@ -121,6 +121,14 @@ def _pieces(text: str) -> tuple[str, ...]:
     return pieces
 
 
+def _part(text: str) -> str:
+    from testbed.parts import PARTS
+
+    if text not in {"all", *PARTS}:
+        raise argparse.ArgumentTypeError(f"no such part: {text}; there are {', '.join(PARTS)}, all")
+    return text
+
+
 def _build(arguments: argparse.Namespace) -> int:
     from testbed.build import ensure
     from testbed.parts import BASE, PARTS
@@ -170,17 +178,23 @@ def _status(arguments: argparse.Namespace) -> int:
             state = "alive" if row["alive"] else "ended"
             uptime = "-" if row["uptime"] is None else clock(row["uptime"])
             print(f"{row['name']:20} {row['pid']:8} {state} {uptime:>8}  {row['log']}  {row['note']}".rstrip())
-        print(f"export KUBECONFIG={arguments.state.absolute() / 'kubeconfig'}")
+        folder = arguments.state.absolute()
+        # kubectl's own cache goes by address: another test bed may have had the same one.
+        print(
+            f"export KUBECONFIG={shlex.quote(f'{folder}/kubeconfig')} "
+            f"KUBECACHEDIR={shlex.quote(f'{folder}/kubectl-cache')}"
+        )
     return 0 if all(row["alive"] for row in rows) else 1
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; 1 and a message on stderr if it cannot be done."""
-    from testbed.prerequisites import check_machine, note_make
+    from testbed.prerequisites import check_kernel, check_machine, note_make
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is cleaned up
     try:
         check_machine()
+        check_kernel()
         arguments = _arguments(argv)
         if arguments.command in {"build", "up"} and (note := note_make()):
             print(note, file=sys.stderr)
@@ -188,6 +202,9 @@ def main(argv: list[str] | None = None) -> int:
         return commands[arguments.command](arguments)
     except BedError as error:
         print(f"testbed: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"testbed: {error}: run `make setup` and use .venv/bin/python", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("testbed: interrupted", file=sys.stderr)

@@ -14,16 +14,18 @@ from testbed import (
     control,
     controlplane,
     identities,
+    metrics,
     nodes,
     operator_process,
     ports,
     servers,
     statefolder,
+    workload_controllers,
 )
 from testbed.api import Api
 from testbed.errors import BedError, NotRunning, ProcessDied
 from testbed.kubectl import Kubectl
-from testbed.parts import BASE
+from testbed.parts import BASE, PARTS
 from testbed.processes import Proc
 from testbed.progress import Progress
 
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 _DOWN_SECONDS = 60.0
+_POLL_SECONDS = 0.05
 _STAGE_CRD = "stages.kwok.x-k8s.io"
-PIECES = ("operator",)
+_PIECES_PARTS = {"rollouts": "rollouts", "tfjob": "training", "prometheus": "prometheus", "operator": None}
+PIECES = tuple(_PIECES_PARTS)
 _STAGE_CRD = "stages.kwok.x-k8s.io"
 
 
@@ -100,15 +104,15 @@ def up(
             raise BedError(f"no such piece: {piece}; there are {', '.join(PIECES)}")
     if owner is not None and Proc.of(owner) is None:
         raise BedError(f"the owner, process {owner}, does not run")
-    folders = build.ensure(BASE, progress)
+    more = [PARTS[part] for piece in pieces if (part := _PIECES_PARTS[piece])]
+    folders = build.ensure([*BASE, *more], progress)
     state = state.absolute()
     control.start_supervisor(state, os.getpid())
     try:
         bed = Bed(state, folders, progress)
         _start_api_server(bed, durable=durable)
         _start_controllers(bed, count)
-        if "operator" in pieces:
-            _start_operator(bed, operator_args)
+        _start_pieces(bed, pieces, operator_args)
         description = bed.describe()
         statefolder.write_json(state / statefolder.DESCRIPTION, description)
         control.ask(state, do="own", pid=owner)
@@ -171,11 +175,23 @@ def _start_controllers(bed: Bed, count: int) -> None:
         api.close()
 
 
-def _start_operator(bed: Bed, arguments: Sequence[str]) -> None:
-    operator_process.install(bed.kubectl())
-    kubeconfig = bed.kubeconfigs["bizrq-controller"]
-    operator = operator_process.start(bed.state, kubeconfig, "operator", arguments)
-    bed.more["metrics_url"] = operator.metrics_url
+def _start_pieces(bed: Bed, pieces: Sequence[str], operator_args: Sequence[str]) -> None:
+    """The operator last, so that it is stopped first and finds the kinds that it counts."""
+    state, files, kubectl = bed.state, bed.kubeconfigs, bed.kubectl()
+    api = bed.api()
+    try:
+        if "rollouts" in pieces:
+            workload_controllers.start_rollouts(state, bed.folders["rollouts"], files["rollouts"], api, kubectl)
+        if "tfjob" in pieces:
+            workload_controllers.start_tfjob(state, bed.folders["training"], files["training-operator"], api, kubectl)
+        if "prometheus" in pieces:
+            bed.more["prometheus_url"] = metrics.start_prometheus(state, bed.program("prometheus", "prometheus"))
+        if "operator" in pieces:
+            operator_process.install(kubectl)
+            operator = operator_process.start(state, files["bizrq-controller"], "operator", operator_args)
+            bed.more["metrics_url"] = operator.metrics_url
+    finally:
+        api.close()
 
 
 def _yaml(folder: Path) -> list[Path]:
@@ -194,14 +210,24 @@ def down(state: Path, *, keep_logs: bool = False) -> bool:
     known = statefolder.read_json(state / statefolder.STATE) or known  # it may have started more meanwhile
     for process in known["processes"].values():  # gone already, unless the supervisor was killed in a bad moment
         _proc(process).end(signal.SIGKILL, _DOWN_SECONDS)
-    lock = statefolder.take_lock(state)
-    if lock is None:
-        raise BedError(f"{state}: its supervisor is gone, but something holds its lock")
+    try:
+        lock = _wait_for_lock(state)
+    except FileNotFoundError:  # somebody else's ``down`` was faster
+        return True
     try:
         statefolder.clean(state, keep=frozenset({statefolder.LOGS}) if keep_logs else frozenset())
     finally:
         os.close(lock)
     return True
+
+
+def _wait_for_lock(state: Path) -> int:
+    deadline = time.monotonic() + _DOWN_SECONDS
+    while (lock := statefolder.take_lock(state)) is None:
+        if time.monotonic() > deadline:
+            raise BedError(f"{state}: its supervisor is gone, but something holds its lock")
+        time.sleep(_POLL_SECONDS)
+    return lock
 
 
 def _proc(value: Mapping[str, Any]) -> Proc:

@@ -36,7 +36,8 @@ def start_supervisor(folder: Path, starter: int) -> None:
     if done.returncode == REFUSED:
         raise FolderInUse(done.stderr.strip())
     if done.returncode:
-        raise BedError(f"the supervisor did not start:\n{done.stderr}")
+        log = folder / statefolder.LOGS / "supervisor.log"
+        raise BedError(f"the supervisor did not start:\n{done.stderr}{statefolder.last_lines(log)}")
 
 
 def ask(folder: Path, **request: Any) -> dict[str, Any]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import sys
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from testbed import ports, servers
+from testbed import metrics, servers
 from testbed.control import ROOT
-from testbed.errors import NotAvailable, ProcessDied
+from testbed.errors import NotAvailable
 from testbed.identities import NAMESPACE
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ _CRDS = "crds/*.yaml"
 _RIGHTS = "charts/bizrq/templates/*controller-rbac*.yaml"
 _ENTRY = ROOT / "operator" / "bizrq" / "__main__.py"
 _GRACE_SECONDS = 15.0  # it lets go of its lease and finishes open requests
-_HTTP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +75,15 @@ def start(
         "KUBECONFIG": str(kubeconfig),
         **(env or {}),
     }
-    attempt = 1
-    while True:
-        port = ports.free_port()
-        argv = [sys.executable, "-m", "bizrq", "controller", f"--metrics-port={port}", *arguments]
-        server = servers.start(state, name, argv, environment, grace=_GRACE_SECONDS)
-        try:
-            servers.wait(state, f"{name} to be ready", partial(_ready, port), name)
-        except ProcessDied:
-            if attempt == ports.TRIES or not ports.was_taken(server.log):
-                raise
-            attempt += 1
-            continue
-        return Operator(server.state, server.name, server.pid, server.log, f"http://127.0.0.1:{port}/metrics")
-
-
-def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_HTTP_SECONDS)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    command = (sys.executable, "-m", "bizrq", "controller")
+    server, port = servers.start_listening(
+        state,
+        name,
+        lambda port: [*command, f"--metrics-port={port}", *arguments],
+        count=1,
+        ready=lambda port: servers.answers(port, "/readyz"),
+        env=environment,
+        grace=_GRACE_SECONDS,
+    )
+    metrics.add_target(state, name, port)
+    return Operator(server.state, server.name, server.pid, server.log, f"http://127.0.0.1:{port}/metrics")

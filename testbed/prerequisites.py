@@ -32,6 +32,17 @@ def check_machine() -> None:
         )
 
 
+def check_kernel() -> None:
+    """Raises MissingTool where processes cannot be held on to."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        raise MissingTool(
+            f"the test bed needs pidfd_open, which this system refuses ({error}): Linux 5.3 or newer has it, and "
+            "a container's seccomp profile must allow it"
+        ) from error
+
+
 def note_make() -> str:
     """A remark if make is missing; empty otherwise. The test bed goes without, the project's Makefile does not."""
     if shutil.which("make"):

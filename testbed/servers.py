@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed import control, statefolder
+from testbed import control, ports, statefolder
 from testbed.errors import NotReady, ProcessDied
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ READY_SECONDS = 120.0  # the whole takes 5 s on 2 idle cores; a busy CI machine 
 _GRACE_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 _END_SECONDS = 30.0
+_HTTP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +89,44 @@ def wait(state: Path, what: str, ready: Callable[[], bool], *servers: str, secon
         if time.monotonic() > deadline:
             raise NotReady(f"{what}: not within {seconds:.0f} s; logs: {state / statefolder.LOGS}")
         time.sleep(_POLL_SECONDS)
+
+
+def start_listening(
+    state: Path,
+    name: str,
+    command: Callable[..., Sequence[str]],
+    *,
+    count: int,
+    ready: Callable[[int], bool],
+    env: Mapping[str, str] | None = None,
+    grace: float = _GRACE_SECONDS,
+) -> tuple[Server, int]:
+    """Start a server on ``count`` free ports and wait until it is ready; returns it and the first of the ports.
+
+    ``command`` makes the command line of the ports, ``ready`` is asked with the first one. Where a port was taken
+    meanwhile, it is started again on others. Raises ProcessDied, NotReady.
+    """
+    attempt = 1
+    while True:
+        chosen = [ports.free_port() for _ in range(count)]
+        server = start(state, name, command(*chosen), env, grace=grace)
+        try:
+            wait(state, f"{name} to be ready", partial(ready, chosen[0]), name)
+        except ProcessDied:
+            if attempt == ports.TRIES or not ports.was_taken(server.log):
+                raise
+            attempt += 1
+        else:
+            return server, chosen[0]
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether an HTTP server on 127.0.0.1 answers a GET of this path with 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_HTTP_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

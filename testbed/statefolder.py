@@ -26,7 +26,8 @@ SOCKET = "control.sock"
 STATE = "state.json"
 DESCRIPTION = "testbed.json"
 LOGS = "logs"
-_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp")
+TARGETS = "targets"
+_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS)
 _KNOWN = frozenset(
     {
         LOCK,

@@ -80,7 +80,6 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until somebody asks for the end or the owner is gone, then stop everything."""
-        self._write()
         while not self.reason:
             for key, _ in self._selector.select():
                 key.data()
@@ -90,7 +89,7 @@ class Supervisor:
             start = time.monotonic()
             self._stop(self.children[name])
             print(f"stopped {name} in {time.monotonic() - start:.1f} s", flush=True)
-        self._write()
+        self.write()
 
     def own(self, pid: int | None) -> None:
         """From now on live no longer than the process ``pid``; None: until told."""
@@ -169,7 +168,7 @@ class Supervisor:
         proc = Proc.of(process.pid) or Proc(process.pid, "ended at once")
         self.children.pop(name, None)  # started anew, it is stopped before what was started before
         self.children[name] = Child(process, proc, time.time(), str(log), grace)
-        self._write()
+        self.write()
         return self.children[name].as_json()
 
     def _reap(self) -> None:
@@ -179,7 +178,7 @@ class Supervisor:
                 child.exit, child.ended, changed = child.process.returncode, time.time(), True
                 print(f"{name} ended with {child.exit}{'' if child.wanted else ', unexpectedly'}", flush=True)
         if changed:
-            self._write()
+            self.write()
 
     def _stop(self, child: Child) -> None:
         if child.process.poll() is not None:
@@ -200,7 +199,8 @@ class Supervisor:
             "stopped": self.reason,
         }
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Say in state.json what runs."""
         statefolder.write_json(self.folder / statefolder.STATE, self._as_json())
 
 
@@ -216,14 +216,20 @@ def main(folder: Path, starter: int) -> int:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(statefolder.SOCKET)
     listener.listen()
+    told, tell = os.pipe()
     if os.fork():
-        os._exit(0)  # the starter's wait ends here, with everything in place
+        os.close(tell)
+        os._exit(0 if os.read(told, 1) else 1)  # the starter's wait ends here, with everything in place
     os.setsid()
     log = os.open(folder / statefolder.LOGS / "supervisor.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     supervisor = Supervisor(folder, listener, starter)
+    supervisor.write()  # before anybody is told: ``down`` goes by it
+    os.write(tell, b"!")
+    os.close(tell)
+    os.close(told)
     supervisor.run()
     if supervisor.reason == "the owner ended":  # nobody is left who would call down; logs and state tell what happened
         statefolder.clean(folder, keep=frozenset({statefolder.LOGS, statefolder.STATE}))

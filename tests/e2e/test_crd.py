@@ -9,7 +9,6 @@ import copy
 import json
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,6 +21,7 @@ import yaml
 
 from bizrq.domain.quantity import QuantityError, parse
 from bizrq.domain.resource_names import key_problem
+from tests.support.kube import wait_until
 
 if TYPE_CHECKING:
     from testbed.cluster import Cluster
@@ -118,22 +118,19 @@ class Bizrqs:
 
 
 @pytest.fixture(scope="module")
-def api(cluster: Cluster) -> Iterator[pykube.HTTPClient]:
+def api(admin: pykube.HTTPClient) -> Iterator[pykube.HTTPClient]:
     """A client of the cluster, with the CRD in it; the cluster keeps the CRD only if it had it."""
-    client = pykube.HTTPClient(pykube.KubeConfig.from_file(str(cluster.kubeconfig)))
     crds = {"version": "apiextensions.k8s.io/v1", "url": "customresourcedefinitions"}
-    created = client.post(**crds, json=yaml.safe_load(CRD_FILE.read_text()))
+    created = admin.post(**crds, json=yaml.safe_load(CRD_FILE.read_text()))
     assert created.status_code in {HTTPStatus.CREATED, HTTPStatus.CONFLICT}, created.text
-    deadline = time.monotonic() + 10
     # For 2 s after a CRD is established the API server holds back every create for 2 s (customresource_handler.go).
     attempt = {"version": API_VERSION, "url": PLURAL, "json": _manifest({}), "params": {"dryRun": "All"}}
-    while client.post(**attempt).status_code == HTTPStatus.NOT_FOUND:
-        assert time.monotonic() < deadline, "the CRD is not served"
-        time.sleep(0.05)
-    yield client
+    wait_until(lambda: admin.post(**attempt).status_code == HTTPStatus.CREATED, "the CRD is served")
+    yield admin
     if created.status_code == HTTPStatus.CREATED:
-        client.delete(version=crds["version"], url=f"{crds['url']}/{CRD_NAME}").raise_for_status()
-    client.session.close()
+        crds["url"] += f"/{CRD_NAME}"
+        admin.delete(**crds).raise_for_status()
+        wait_until(lambda: admin.get(**crds).status_code == HTTPStatus.NOT_FOUND, "the CRD is gone")
 
 
 @pytest.fixture

@@ -8,18 +8,21 @@ import signal
 import stat
 import subprocess
 import sys
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pykube
 import pytest
+import requests
 
-from testbed import ports
+from testbed import bed, build, ports
 from testbed.cluster import Cluster
 from testbed.errors import KubectlFailed
+from testbed.parts import PARTS
 from testbed.processes import Proc
-from tests.support.kube import deployment, job, parse_time, pod, wait_until, watch
+from testbed.progress import Progress
+from tests.support.kube import client, deployment, job, parse_time, pod, wait_until, watch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -161,7 +164,8 @@ def test_a_job_pod_ends_after_its_seconds_and_keeps_its_start(
 
     def told() -> bool:
         made.reload()
-        return any(one["type"] == condition and one["status"] == "True" for one in made.obj["status"]["conditions"])
+        conditions = made.obj["status"].get("conditions", ())
+        return any(one["type"] == condition and one["status"] == "True" for one in conditions)
 
     wait_until(told, f"the Job is {condition}")
 
@@ -302,8 +306,7 @@ def test_a_taken_port_is_given_up_and_a_killed_supervisor_takes_all_with_it(
 
 def test_an_operator_is_started_killed_and_ended_by_itself(cluster: Cluster) -> None:
     first = cluster.start_operator(["--resync-seconds=60"])
-    with urllib.request.urlopen(first.metrics_url, timeout=10) as response:
-        assert b"bizrq_build_info" in response.read()
+    assert "bizrq_build_info" in requests.get(first.metrics_url, timeout=10).text
     first.kill9()
     assert first.exit_code() == -signal.SIGKILL
     second = cluster.start_operator()
@@ -312,3 +315,92 @@ def test_an_operator_is_started_killed_and_ended_by_itself(cluster: Cluster) -> 
     assert cluster.pids[second.name] == second.pid
     assert second.terminate() == 0
     assert second.name not in cluster.pids
+
+
+# --- pieces beside the control plane ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A test bed with all pieces, if their programs are built: nobody is made to wait minutes for that here."""
+    needed = [PARTS[name] for name in ("rollouts", "training", "prometheus")]
+    missing = [part.name for part in needed if not build.locate(part, Progress())]
+    if missing:
+        pytest.skip(f"not built: python -m testbed build {' '.join(missing)}")
+    with Cluster(tmp_path_factory.mktemp("full"), nodes=2, pieces=bed.PIECES) as started:
+        yield started
+
+
+@pytest.fixture
+def full_admin(full: Cluster) -> Iterator[pykube.HTTPClient]:
+    with client(full.kubeconfig) as api:
+        yield api
+
+
+def test_a_rollout_makes_pods_by_its_own_controller(full: Cluster, full_admin: pykube.HTTPClient) -> None:
+    template = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "main", "image": "none"}]},
+    }
+    rollout = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}},
+            "template": template,
+        },
+    }
+    full.kubectl("create", "--filename=-", stdin=json.dumps(rollout))
+
+    def available() -> bool:
+        return full.kubectl("get", "rollout", "web", "--output=jsonpath={.status.availableReplicas}") == "3"
+
+    wait_until(available, "3 replicas are available")
+    (replica_set,) = pykube.ReplicaSet.objects(full_admin).filter(namespace="default", selector={"app": "web"})
+    assert replica_set.metadata["ownerReferences"][0]["kind"] == "Rollout"
+
+
+def test_a_tfjob_runs_its_pods_and_succeeds_with_its_workers(full: Cluster, full_admin: pykube.HTTPClient) -> None:
+    containers = {"containers": [{"name": "tensorflow", "image": "none"}]}
+    worker = {"metadata": {"annotations": {RUN: "3"}}, "spec": containers}
+    replicas = {
+        "PS": {"replicas": 1, "restartPolicy": "Never", "template": {"spec": containers}},
+        "Worker": {"replicas": 3, "restartPolicy": "Never", "template": worker},
+    }
+    tfjob = {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "TFJob",
+        "metadata": {"name": "train"},
+        "spec": {"runPolicy": {"cleanPodPolicy": "None"}, "tfReplicaSpecs": replicas},
+    }
+    full.kubectl("create", "--filename=-", stdin=json.dumps(tfjob))
+
+    def succeeded() -> bool:
+        said = full.kubectl("get", "tfjob", "train", "--output=jsonpath={.status.conditions[*].type}")
+        return "Succeeded" in said.split()
+
+    wait_until(succeeded, "the TFJob succeeds")
+    selector = {"training.kubeflow.org/job-name": "train"}
+    pods = list(pykube.Pod.objects(full_admin).filter(namespace="default", selector=selector))
+    assert sorted(one.name for one in pods) == ["train-ps-0", "train-worker-0", "train-worker-1", "train-worker-2"]
+
+
+def test_prometheus_asks_the_operator_and_one_that_came_later(full: Cluster) -> None:
+    def seen() -> dict[str, str]:
+        answer = requests.get(
+            f"{full.description['prometheus_url']}/api/v1/query", params={"query": 'up{job="bizrq"}'}, timeout=10
+        )
+        return {one["metric"]["instance"]: one["value"][1] for one in answer.json()["data"]["result"]}
+
+    wait_until(lambda: seen() == {"operator": "1"}, "the operator is asked")
+    full.start_operator(install=False)
+    wait_until(lambda: seen() == {"operator": "1", "operator-2": "1"}, "the second one is asked too")
+
+
+def test_two_at_once_can_have_tfjobs(full: Cluster, tmp_path: Path) -> None:
+    with Cluster(tmp_path / "bed", nodes=0, pieces=["tfjob"]) as other:
+        assert "training-operator" in other.pids
+        assert "training-operator" in full.pids

@@ -98,7 +98,8 @@ def load_credentials() -> Credentials:
     named = os.environ.get("KUBECONFIG")
     try:
         if named or (Path.home() / ".kube" / "config").exists():
-            kubernetes.config.load_kube_config(client_configuration=config)  # type: ignore[no-untyped-call]
+            # Named, because the library looks KUBECONFIG up only once, when it is imported.
+            kubernetes.config.load_kube_config(named or None, client_configuration=config)  # type: ignore[no-untyped-call]
         else:
             kubernetes.config.load_incluster_config(client_configuration=config)  # type: ignore[no-untyped-call]
     except (kubernetes.config.ConfigException, OSError) as error:

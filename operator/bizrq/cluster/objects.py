@@ -154,15 +154,20 @@ class Pod(msgspec.Struct, gc=False):
     status: PodStatus
 
 
-def template_of(spec: PodSpec) -> tuple[bytes, ...]:
-    """What decides about the amounts of a pod, as bytes: equal for all pods of a template."""
-    parts = [bytes(container.resources) for container in spec.containers]
+def template_of(spec: PodSpec) -> bytes:
+    """What decides about the amounts of a pod, as bytes: equal for all pods of a template, and for no others.
+
+    JSON values one after the other, with words between that no JSON value begins with.
+    """
+    parts: list[msgspec.Raw | bytes] = [container.resources for container in spec.containers]
     for init in spec.init_containers or ():
         parts.append(b"sidecar" if init.restart_policy == "Always" else b"init")
-        parts.append(bytes(init.resources))
-    parts.append(bytes(spec.resources))
-    parts.append(bytes(spec.overhead))
-    return tuple(parts)
+        parts.append(init.resources)
+    if spec.resources is not _NOTHING:
+        parts += (b"whole", spec.resources)
+    if spec.overhead is not _NOTHING:
+        parts += (b"overhead", spec.overhead)
+    return b" ".join(parts)
 
 
 def spec_of(spec: PodSpec) -> dict[str, object]:
@@ -182,40 +187,33 @@ def spec_of(spec: PodSpec) -> dict[str, object]:
 def facts_of(pod: Pod) -> PodFacts:
     """The instants of one version of a pod [C1, C2]."""
     metadata, status = pod.metadata, pod.status
-    scheduled = disrupted = completed = None
-    unscheduled = False
+    facts = PodFacts(instant(metadata.creation_timestamp) or 0, bool(pod.spec.node_name))
     for condition in status.conditions or ():
         kind = condition.type
         if kind == "PodScheduled":
             if condition.status == "True":
-                scheduled = instant(condition.last_transition_time)
+                facts.scheduled = instant(condition.last_transition_time)
             else:
-                unscheduled = True
+                facts.unscheduled = True
         elif kind == "DisruptionTarget":
             if condition.status == "True":
-                disrupted = instant(condition.last_transition_time)
-        elif kind in {"Ready", "ContainersReady"} and condition.reason in {"PodCompleted", "PodFailed"}:
+                facts.disrupted = instant(condition.last_transition_time)
+        elif condition.reason in {"PodCompleted", "PodFailed"} and kind in {"Ready", "ContainersReady"}:
             moment = instant(condition.last_transition_time)
             if condition.status == "False" and moment is not None:
-                completed = moment if completed is None else min(completed, moment)
-    terminal = status.phase in {"Succeeded", "Failed"}
-    finished = _finished(status) if terminal else ()
-    exact = finished and None not in finished
-    return PodFacts(
-        created=instant(metadata.creation_timestamp) or 0,
-        assigned=bool(pod.spec.node_name),
-        scheduled=scheduled,
-        unscheduled=unscheduled,
-        started=instant(status.start_time),
-        mirror=metadata.annotations is not None and metadata.annotations.mirror is not None,
-        terminal=terminal,
-        finished=finished,
-        disrupted=disrupted,
-        completed=completed,
-        touched=_status_touched(metadata.managed_fields) if terminal and not exact else None,
-        deletion=instant(metadata.deletion_timestamp),
-        grace=metadata.deletion_grace_period_seconds,
-    )
+                facts.completed = moment if facts.completed is None else min(facts.completed, moment)
+    facts.started = instant(status.start_time)
+    if metadata.annotations is not None:
+        facts.mirror = metadata.annotations.mirror is not None
+    if metadata.deletion_timestamp is not None:
+        facts.deletion = instant(metadata.deletion_timestamp)
+        facts.grace = metadata.deletion_grace_period_seconds
+    if status.phase in {"Succeeded", "Failed"}:
+        facts.terminal = True
+        facts.finished = finished = _finished(status)
+        if not finished or None in finished:
+            facts.touched = _status_touched(metadata.managed_fields)
+    return facts
 
 
 def _finished(status: PodStatus) -> tuple[int | None, ...]:

@@ -120,6 +120,7 @@ class Reflector(Generic[T]):
         """Follow for ever; failures are retried with backoff, never raised."""
         wait = 0.0
         while True:
+            heard = self.heard
             try:
                 if self._version is None:
                     await self._list()
@@ -133,6 +134,8 @@ class Reflector(Generic[T]):
                 wait = max(wait, _FIRST_WAIT)
             except ClusterError as error:
                 self._failed()
+                if self.heard > heard:
+                    wait = 0.0  # it had worked meanwhile: this is a new failure, not one more of the same
                 wait = min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)
                 asked = error.retry_after if isinstance(error, Unavailable) else 0.0
                 wait = max(wait, min(asked, _LONGEST_WAIT))

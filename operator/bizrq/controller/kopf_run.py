@@ -1,28 +1,31 @@
 """How does kopf run, and what if it dies?
 
-Kopf gets a thread with a loop of its own. In ours, it would take over the signals, and cancel at its exit every task
+Kopf gets a thread with a loop of its own. In ours it would take over the signals, and cancel at its exit every task
 that was made after its start: the writes on their way. It dies on several faults of a watch (a 410 answered to a
-request, a line cut off) and is started again; what it missed meanwhile its first list and the resync bring.
+request, a line cut off), and sometimes hangs while it dies, since a watch that waits for new credentials waits for
+ever once the task that fetches them is gone. So its end is not waited for: as soon as one of its root tasks ends, its
+loop is given up and a new one is started. What it missed meanwhile its first list and the resync bring.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
 import kopf
 
 __all__ = ["KopfRun"]
 
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
-_LONG_ENOUGH: Final = 60.0
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 10.0
+_LONG_ENOUGH: Final = 20.0
 """A run of this many seconds was a good one: the next failure starts with a short wait again."""
 
-_STOP_SECONDS: Final = 5.0
+_CLEAN_UP_SECONDS: Final = 2.0
+"""How long kopf's tasks are given to end once they are cancelled."""
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +44,12 @@ class KopfRun:
         """Whether kopf is up."""
 
     async def run(self) -> None:
-        """Start kopf again whenever it ends. When cancelled, stops it and waits for it some seconds."""
+        """Start kopf again whenever it ends. When cancelled, stops it first."""
         loop = asyncio.get_running_loop()
         wait = _FIRST_WAIT
         while True:
             began = loop.time()
-            try:
-                await self._once()
-                reason = "it returned"
-            except Exception as error:  # noqa: BLE001  # whatever it is: kopf is started again
-                reason = f"{type(error).__name__}: {error}"
+            reason = await self._once()
             if loop.time() - began > _LONG_ENOUGH:
                 wait = _FIRST_WAIT
             self._died()
@@ -58,48 +57,64 @@ class KopfRun:
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    async def _once(self) -> None:
+    async def _once(self) -> str:
+        """Run kopf once, to its end; why it ended."""
         ours = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = ours.create_future()
-        stop: dict[str, Callable[[], object]] = {}
-
-        async def operate() -> None:
-            flag = asyncio.Event()
-            stop["now"] = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, flag.set)
-            await kopf.operator(
-                registry=self._registry,
-                settings=self._settings(),
-                clusterwide=True,
-                standalone=True,
-                stop_flag=flag,
-            )
+        theirs = asyncio.new_event_loop()
+        stop = asyncio.Event()
+        ended: asyncio.Future[str] = ours.create_future()
 
         def in_thread() -> None:
-            error: BaseException | None = None
+            asyncio.set_event_loop(theirs)
             try:
-                asyncio.run(operate())
-            except BaseException as caught:  # noqa: BLE001  # told to the other thread, which raises it
-                error = caught
-            ours.call_soon_threadsafe(_finish, ended, error)
+                reason = theirs.run_until_complete(self._operate(stop))
+            except Exception as error:  # noqa: BLE001  # whatever it is: kopf is started again
+                reason = _told(error)
+            with contextlib.suppress(RuntimeError):  # our loop is closed already: the process ends
+                ours.call_soon_threadsafe(_tell, ended, reason)
+            _give_up(theirs)
 
         thread = threading.Thread(target=in_thread, name="kopf", daemon=True)
         thread.start()
         self.running = True
         try:
-            await asyncio.shield(ended)
+            return await asyncio.shield(ended)
         except asyncio.CancelledError:
-            if "now" in stop:
-                stop["now"]()
-                await asyncio.wait([ended], timeout=_STOP_SECONDS)
+            theirs.call_soon_threadsafe(stop.set)
+            await asyncio.wait([ended], timeout=_CLEAN_UP_SECONDS)
             raise
         finally:
             self.running = False
 
+    async def _operate(self, stop: asyncio.Event) -> str:
+        tasks: Collection[asyncio.Task[Any]] = await kopf.spawn_tasks(
+            registry=self._registry, settings=self._settings(), clusterwide=True, standalone=True
+        )
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if stopped in done:
+            return "it was told to"
+        errors = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
+        return "; ".join(map(_told, errors)) or "a task of its own returned"
 
-def _finish(ended: asyncio.Future[None], error: BaseException | None) -> None:
-    if ended.done():
-        return
-    if error is None:
-        ended.set_result(None)
-    else:
-        ended.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _tell(ended: asyncio.Future[str], reason: str) -> None:
+    if not ended.done():
+        ended.set_result(reason)
+
+
+def _give_up(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left in a loop, and close it whether that ended or not."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=_CLEAN_UP_SECONDS))
+    for task in left:
+        if task.done() and not task.cancelled():
+            task.exception()  # looked at, so that nobody complains that nobody did
+    loop.close()

@@ -6,13 +6,13 @@ left out. The JSON itself is kept whole, since a writer sends back the object it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.cash import Books, Seen
-from bizrq.domain.quantity import Quantity, QuantityError, from_json
+from bizrq.domain.quantity import MAX_OWN_TEXT, Quantity, QuantityError, from_json, parse_own
 from bizrq.domain.resource_names import CASH
 from bizrq.domain.times import instant
 
@@ -62,8 +62,8 @@ def read_bizrq(raw: Mapping[str, Any]) -> Bizrq:
     Raises ``KeyError`` or ``ValueError`` only for what no API server sends (no name, no uid, no resourceVersion).
     """
     metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
-    hard, problems = _amounts(spec.get("hard") or {}, "spec.hard")
-    used, _ = _amounts(status.get("used") or {}, "status.used")
+    hard, problems = _amounts(spec.get("hard") or {}, "spec.hard", from_json)
+    used, _ = _amounts(status.get("used") or {}, "status.used", _own)
     return Bizrq(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -80,11 +80,18 @@ def read_bizrq(raw: Mapping[str, Any]) -> Bizrq:
     )
 
 
-def _amounts(stated: Mapping[str, object], path: str) -> tuple[dict[str, Quantity], list[str]]:
+def _own(value: object) -> Quantity:
+    """A figure that this program printed into a status."""
+    return parse_own(value) if isinstance(value, str) else from_json(value)
+
+
+def _amounts(
+    stated: Mapping[str, object], path: str, read: Callable[[object], Quantity]
+) -> tuple[dict[str, Quantity], list[str]]:
     amounts, problems = {}, []
     for key, value in stated.items():
         try:
-            amounts[key] = from_json(value)
+            amounts[key] = read(value)
         except QuantityError as error:
             problems.append(f"{path}.{key}: {error}")
     return amounts, problems
@@ -93,9 +100,9 @@ def _amounts(stated: Mapping[str, object], path: str) -> tuple[dict[str, Quantit
 def _books(cash: Mapping[str, Any]) -> Books:
     seen = None
     version, _, time = (cash.get("seen") or "").partition(" ")
-    if version.isdecimal():
+    if _is_whole_number(version):
         seen = Seen(int(version), instant(time) or 0)
-    rate, _ = _amounts(cash.get("rate") or {}, "status.cash.rate")
+    rate, _ = _amounts(cash.get("rate") or {}, "status.cash.rate", _own)
     return Books(
         ledger=dict(_whole_numbers(cash.get("ledger") or {})),
         settled=dict(_whole_numbers(cash.get("settled") or {})),
@@ -107,5 +114,9 @@ def _books(cash: Mapping[str, Any]) -> Books:
 def _whole_numbers(texts: Mapping[str, object]) -> Iterable[tuple[str, int]]:
     """Integers that somebody has edited into no integers count as never written."""
     for key, text in texts.items():
-        if isinstance(text, str) and text.removeprefix("-").isdecimal() and text.isascii():
+        if isinstance(text, str) and _is_whole_number(text.removeprefix("-")):
             yield key, int(text)
+
+
+def _is_whole_number(text: str) -> bool:
+    return len(text) <= MAX_OWN_TEXT and text.isascii() and text.isdecimal()

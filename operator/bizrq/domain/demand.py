@@ -50,7 +50,10 @@ def pod_amounts(pod: Held, models: Models, gpus: GpuResources) -> Mapping[str, Q
     result: dict[str, Quantity] = {}
     for resource, amount in pod.requests.items():
         for key in keys_of_request(resource, models, gpus):
-            result[key] = amount
+            # Added, never replaced: a resource called nvidia.com/gpu.A30 stands on the key of the model A30 too, and
+            # a 0 of it must not wipe out the real cards.
+            known = result.get(key)
+            result[key] = amount if known is None else known + amount
     for resource, amount in pod.limits.items():
         for key in keys_of_limit(resource, models):
             result[key] = amount

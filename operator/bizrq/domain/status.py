@@ -58,7 +58,7 @@ def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     status["writer"] = counted.writer
     status["summary"] = summary(bizrq.hard, used, counted.gpus)
     books = counted.books
-    cash = status.setdefault("cash", {})
+    cash = status["cash"] = status.get("cash") or {}
     cash["ledger"] = {key: str(amount) for key, amount in sorted(books.ledger.items())}
     cash["settled"] = {key: str(amount) for key, amount in sorted(books.settled.items())}
     cash["rate"] = {key: str(Quantity.from_milli(milli)) for key, milli in sorted(books.rate.items())}
@@ -95,15 +95,20 @@ def summary(hard: Amounts, used: Amounts, gpus: GpuResources) -> dict[str, str]:
     columns = {
         "cpu": _first(_CPU, hard),
         "memory": _first(_MEMORY, hard),
-        "gpu": gpu_keys,
+        "gpu": _plain(gpu_keys),
         "cashCpu": _first(tuple(CASH + key for key in _CPU), hard),
-        "cashGpu": cash_gpu_keys,
+        "cashGpu": _plain(cash_gpu_keys),
     }
     return {column: _used_of_hard(keys, hard, used) for column, keys in columns.items()}
 
 
 def _first(keys: tuple[str, ...], hard: Amounts) -> list[str]:
     return [key for key in keys if key in hard][:1]
+
+
+def _plain(keys: list[str]) -> list[str]:
+    """``mig-*`` matches ``mig-1g.5gb.A30`` too; a key is known as a model of the one that it continues with a dot."""
+    return [key for key in keys if not any(key.startswith(f"{other}.") for other in keys)]
 
 
 def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
@@ -117,10 +122,14 @@ def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
 # --- conditions ------------------------------------------------------------------------------------------------------
 
 
+_KEYS_NAMED: Final = 10
+"""Keys that a message names; a bizrq may have 256, and its status is sent around with every write."""
+
+
 def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
     blocked = counted.not_ready
     if bizrq.problems:
-        blocked = NotReady("InvalidHard", "; ".join(bizrq.problems))
+        blocked = NotReady("InvalidHard", "; ".join(bizrq.problems[:_KEYS_NAMED]))
     ready = (
         ("Ready", "False", blocked.reason, blocked.message)
         if blocked
@@ -158,7 +167,8 @@ def _is_exhausted(key: str, limit: Quantity, used: Amounts, counted: Counted) ->
 
 
 def _used_of(keys: list[str], used: Amounts, hard: Amounts) -> str:
-    return ", ".join(f"{key} {_text(key, used[key])} of {_text(key, hard[key])}" for key in keys)
+    shown = [f"{key} {_text(key, used[key])} of {_text(key, hard[key])}" for key in keys[:_KEYS_NAMED]]
+    return ", ".join(shown) + (f" and {len(keys) - len(shown)} more keys" if len(keys) > len(shown) else "")
 
 
 def _condition(

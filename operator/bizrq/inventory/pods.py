@@ -63,9 +63,8 @@ class Pods:
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
         self._homeless_gone: deque[Pod] = deque()
-        self._templates: dict[tuple[bytes, ...], Held] = {}
+        self._templates: dict[bytes, Held] = {}
         self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
-        self._owner_texts: dict[str, str] = {}
         self._listing: set[str] | None = None
         self._version = -1
         self._newest = 0
@@ -186,15 +185,14 @@ class Pods:
 
     def _new(self, item: PodObject) -> Pod:
         uid, owner = item.metadata.uid, item.metadata.controller
-        if owner is not None:
-            owner = self._owner_texts.setdefault(owner, owner)  # one text for all pods of an owner
-        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, owner=owner)
+        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, None, uid, owner)
         self._by_uid[uid] = pod
         if owner is not None:
             siblings = self._by_owner.get(owner)
             if siblings is None:
                 self._by_owner[owner] = {pod}
             else:
+                pod.owner = next(iter(siblings)).owner  # one text for all pods of an owner
                 siblings.add(pod)
         return pod
 
@@ -218,9 +216,11 @@ class Pods:
 
     def _settle_in(self, pod: Pod) -> None:
         home = self._home_of(pod.owner) if pod.owner is not None else None
-        if home is None or home == pod.home:
+        if home is None:
             return  # a workload that is gone or not labelled any more keeps the pods it had [C7]
         if pod.home is not None:
+            if home == pod.home:
+                return
             self._move_out(pod)
         pod.home = home
         if pod.held is not None:
@@ -258,7 +258,6 @@ class Pods:
             siblings.discard(pod)
             if not siblings:
                 del self._by_owner[pod.owner]
-                self._owner_texts.pop(pod.owner, None)
         if pod.home is not None:
             pods = self._by_bizrq.get(pod.home.bizrq)
             if pods is not None:

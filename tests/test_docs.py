@@ -1,0 +1,178 @@
+"""Are the documents true, as far as a program can tell?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import pytest
+import yaml
+from prometheus_client import Metric
+
+from bizrq.cli.main import controller
+from bizrq.observability.metrics import ControllerMetrics
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+RULES: Final = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+NAMES: Final = [
+    f"{letter}{number}"
+    for letter, count in {"K": 6, "P": 5, "T": 7, "A": 15, "C": 9, "R": 4}.items()
+    for number in range(1, count + 1)
+]
+"""All rules there are."""
+
+_RULE: Final = re.compile(
+    r"^### \[(?P<name>[A-Z]\d+)\] (?P<title>\S.*) — (?P<state>built|partly|planned)$", re.MULTILINE
+)
+_LINK: Final = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def rules() -> dict[str, tuple[str, str]]:
+    """Each rule of rules.md: its state, and its text up to the next heading."""
+    found = list(_RULE.finditer(RULES))
+    texts = [re.split(r"^#", RULES[match.end() :], maxsplit=1, flags=re.MULTILINE)[0] for match in found]
+    return {match["name"]: (match["state"], text) for match, text in zip(found, texts, strict=True)}
+
+
+def named_by_tests() -> set[str]:
+    """The rules that test files name: [C4], or in a list, [T3, T6]."""
+    names: set[str] = set()
+    for file in ROOT.glob("tests/**/*.py"):
+        if file != Path(__file__).resolve():
+            for listed in re.findall(r"\[([A-Z]\d+(?:, ?[A-Z]\d+)*)\]", file.read_text(encoding="utf-8")):
+                names.update(re.split(", ?", listed))
+    return names
+
+
+# --- rules.md --------------------------------------------------------------------------------------------------------
+
+
+def test_rules_md_lists_every_rule_once_and_no_other():
+    assert [match["name"] for match in _RULE.finditer(RULES)] == NAMES
+
+
+def test_every_heading_of_a_rule_says_how_far_it_is():
+    assert len(_RULE.findall(RULES)) == len(re.findall(r"^### ", RULES, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_that_is_partly_built_says_what_is_missing(name):
+    state, text = rules()[name]
+    assert ("*Missing:*" in text) == (state == "partly")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_that_is_built_has_a_test_that_names_it(name):
+    if rules()[name][0] != "planned":
+        assert name in named_by_tests(), f"no file under tests/ has [{name}]"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_only_rules_that_exist(document):
+    for listed in re.findall(r"\[([A-Z]\d+(?:, ?[A-Z]\d+)*)\]", document.read_text(encoding="utf-8")):
+        assert set(re.split(", ?", listed)) <= set(NAMES)
+
+
+# --- links -----------------------------------------------------------------------------------------------------------
+
+
+def links(document: Path) -> Iterator[str]:
+    """The targets of relative links, without code blocks."""
+    for match in _LINK.finditer(_FENCE.sub("", document.read_text(encoding="utf-8"))):
+        if not re.match(r"[a-z]+:", match["target"]):
+            yield match["target"]
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, as they are made of them when it is shown."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", document.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(document):
+    for target in links(document):
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), f"{document.name}: {target}"
+        assert not anchor or anchor in anchors(file), f"{document.name}: {target}"
+
+
+def test_the_readme_has_the_two_commands_each_on_a_line_of_its_own_in_a_code_block():
+    blocks = _FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert "make demo" in lines
+    assert "make test" in lines
+
+
+# --- operations.md ---------------------------------------------------------------------------------------------------
+
+
+def flags() -> list[tuple[str, str | None]]:
+    """Every flag of ``bizrq controller`` with its variable."""
+    with click.Context(controller, help_option_names=["--help"]) as context:
+        options = [each for each in controller.get_params(context) if isinstance(each, click.Option)]
+    return [(flag, str(each.envvar) if each.envvar else None) for each in options for flag in each.opts]
+
+
+@pytest.mark.parametrize(("flag", "variable"), flags())
+def test_every_flag_stands_in_operations_md_with_its_variable(flag, variable):
+    row = next((line for line in OPERATIONS.splitlines() if line.startswith(f"| `{flag}` ")), None)
+    assert row, f"no row of {flag}"
+    assert variable is None or f"`{variable}`" in row
+
+
+def exposed(metric: Metric) -> str:
+    """The name of a metric as Prometheus shows it."""
+    return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
+
+
+@pytest.mark.parametrize("name", [exposed(metric) for metric in ControllerMetrics().registry.collect()])
+def test_every_metric_stands_in_operations_md(name):
+    assert f"| `{name}` |" in OPERATIONS
+
+
+def test_operations_md_names_no_metric_that_is_not_there():
+    there = {exposed(metric) for metric in ControllerMetrics().registry.collect()}
+    assert set(re.findall(r"^\| `(bizrq_\w+)` \|", OPERATIONS, re.MULTILINE)) == there
+
+
+# --- examples --------------------------------------------------------------------------------------------------------
+
+EXAMPLES: Final = {
+    "01-tree.yaml": ["BizGroupResourceQuota"] * 3,
+    "02-deployment.yaml": ["Deployment"],
+    "03-burst-of-jobs.yaml": ["Job"] * 4,
+}
+
+
+def objects(name: str) -> list[dict[str, Any]]:
+    """The objects of an example."""
+    return list(yaml.safe_load_all((ROOT / "examples" / name).read_text(encoding="utf-8")))
+
+
+def test_every_example_is_known_here():
+    assert sorted(path.name for path in (ROOT / "examples").iterdir()) == sorted(EXAMPLES)
+
+
+@pytest.mark.parametrize(("name", "kinds"), EXAMPLES.items())
+def test_an_example_has_the_objects_that_it_says_and_a_header_that_says_what_it_shows(name, kinds):
+    assert [each["kind"] for each in objects(name)] == kinds
+    header = (ROOT / "examples" / name).read_text(encoding="utf-8").split("apiVersion", 1)[0]
+    assert f"kubectl apply -f examples/{name}" in header
+    assert "What it shows" in header
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_workloads_of_examples_count_for_a_group_of_the_tree(name):
+    groups = {each["metadata"]["name"] for each in objects("01-tree.yaml")}
+    for each in objects(name):
+        if each["kind"] != "BizGroupResourceQuota":
+            assert each["metadata"]["labels"]["biz.group.resource.quota"] in groups
