@@ -103,6 +103,7 @@ def test_pods_deleted_while_the_watch_was_away_are_found_by_the_next_list(proxie
         made = deployment(admin, "web", namespace=namespace, replicas=4, labels=labels_for(group.name), spec=ONE_CORE)
         made.create()
         until_all_is(group, "4")
+        wait_until(lambda: proxied.metric('bizrq_objects{resource="pods"}') == 4, "no pods of other tests are left", 60)
         vanished = proxied.metric("bizrq_pods_vanished")
         away, gone = (
             Rule("/api/v1/pods", times=3, watch=True, status=503),
