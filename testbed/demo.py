@@ -8,10 +8,8 @@ something did not, 130 after Ctrl-C. Nothing is left running, unless the variabl
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -21,18 +19,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from rich.console import Console
 
 from testbed import control
 from testbed.cluster import Cluster
+from testbed.demo_read import COLUMNS, Json, cells, charged, condition, instant, ledger, line, rate, used
 from testbed.errors import BedError
 from testbed.operator_process import Operator
 from testbed.prerequisites import check_machine
 
 T = TypeVar("T")
-Json = dict[str, Any]
 Bizrqs = dict[str, Json]
 
 _NODES: Final = 4
@@ -46,17 +44,6 @@ _POLL_SECONDS: Final = 0.3
 _UNCOUNTED_SECONDS: Final = 4
 _TEAM: Final = "team-vision"
 _GPU: Final = "requests.nvidia.com/gpu"
-_COLUMNS: Final = {
-    "NAME": 13,
-    "PARENT": 9,
-    "CPU": 9,
-    "MEMORY": 13,
-    "GPU": 7,
-    "CASH-CPU": 13,
-    "CASH-GPU": 11,
-    "READY": 6,
-}
-"""The columns of ``kubectl get bizrq`` and how wide they are printed; AGE changes by itself and is left out."""
 
 
 class ShowError(Exception):
@@ -303,16 +290,16 @@ class Tour:
     def watch(self, what: str, shown: Callable[[Bizrqs], bool]) -> Bizrqs:
         """Print ``kubectl get bizrq``, and each line of it that changes, until ``shown``; the bizrqs then."""
         self.command("get", "bizrq")
-        self.say("          " + _line(list(_COLUMNS)))
+        self.say("          " + line(list(COLUMNS)))
         began, last = time.monotonic(), dict[str, str]()
 
         def look() -> Bizrqs | None:
             bizrqs = self.bizrqs()
-            for row in _cells(self._kubectl("get", "bizrq")):
-                line = _line([row.get(column, "") for column in _COLUMNS])
-                if last.get(row["NAME"]) != line:
-                    last[row["NAME"]] = line
-                    self.say(f"  +{time.monotonic() - began:4.1f} s  {line}")
+            for row in cells(self._kubectl("get", "bizrq")):
+                text = line([row.get(column, "") for column in COLUMNS])
+                if last.get(row["NAME"]) != text:
+                    last[row["NAME"]] = text
+                    self.say(f"  +{time.monotonic() - began:4.1f} s  {text}")
             return bizrqs if shown(bizrqs) else None
 
         bizrqs = self.wait(what, look)
@@ -390,64 +377,6 @@ class Tour:
         """What one types to have this cluster's kubectl."""
         kubeconfig, kubectl = self.cluster.kubeconfig, Path(self.cluster.description["kubectl"])
         return f"export KUBECONFIG={shlex.quote(str(kubeconfig))} PATH={shlex.quote(str(kubectl.parent))}:$PATH"
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def condition(bizrq: Json, kind: str) -> Json:
-    """A condition of a bizrq; empty if it is not there yet."""
-    conditions: list[Json] = bizrq.get("status", {}).get("conditions", [])
-    return next((each for each in conditions if each["type"] == kind), {})
-
-
-def used(bizrq: Json, key: str) -> str:
-    """What is used of a key, as the status says it; empty if it says nothing yet."""
-    return str(bizrq.get("status", {}).get("used", {}).get(key, ""))
-
-
-def rate(bizrq: Json, key: str) -> str:
-    """How many units cost something at this moment."""
-    return str(bizrq.get("status", {}).get("cash", {}).get("rate", {}).get(key, ""))
-
-
-def ledger(bizrq: Json, key: str) -> int:
-    """What was charged so far, in thousandths of a unit x seconds."""
-    return int(bizrq.get("status", {}).get("cash", {}).get("ledger", {}).get(key, 0))
-
-
-def instant(text: str) -> int:
-    """A timestamp as seconds since 1970."""
-    return int(datetime.datetime.fromisoformat(text).timestamp())
-
-
-def charged(pod: Json, key: str, until: int) -> int:
-    """Units of ``key`` that a pod held times the seconds it held them, by nothing but what the pod itself says."""
-    for each in pod["status"].get("conditions", []):
-        if each["type"] == "PodScheduled" and each["status"] == "True":
-            start = instant(each["lastTransitionTime"])
-            break
-    else:
-        return 0
-    states = [each["state"] for each in pod["status"].get("containerStatuses", [])]
-    ends = [instant(state["terminated"]["finishedAt"]) for state in states if "terminated" in state]
-    end = min(max(ends), until) if ends else until
-    resource = key.removesuffix(".A30").removeprefix("requests.").removeprefix("limits.")
-    units = sum(int(each["resources"]["limits"].get(resource, 0)) for each in pod["spec"]["containers"])
-    return units * max(0, end - start)
-
-
-def _cells(table: str) -> list[dict[str, str]]:
-    """The rows of a table of kubectl; cells may be empty, so each is cut out where its column begins."""
-    head, *rows = table.splitlines() or [""]
-    names = head.split()
-    begins = [re.search(rf"(?<!\S){re.escape(name)}(?!\S)", head) for name in names]
-    edges = [match.start() for match in begins if match] + [None]
-    return [{name: row[edges[number] : edges[number + 1]].strip() for number, name in enumerate(names)} for row in rows]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return " ".join(cell.ljust(width) for cell, width in zip(cells, _COLUMNS.values(), strict=True)).rstrip()
 
 
 if __name__ == "__main__":

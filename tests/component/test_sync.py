@@ -272,6 +272,32 @@ async def test_a_pod_of_nobody_holds_nothing_up_for_long(controller, clock):
     assert not controller.inventory.pods.has_owner("uid-unlabelled")
 
 
+async def test_pods_of_a_bizrq_that_does_not_exist_do_not_pile_up(controller, clock):
+    controller.workload(job(bizrq="nobody"))
+    for number in range(5):
+        controller.pod(job_pod(f"p{number}", scheduled=NOW, version=60 + 2 * number))
+        controller.pod_deleted(
+            job_pod(f"p{number}", scheduled=NOW, finished=[NOW], phase="Failed", version=61 + 2 * number)
+        )
+    controller.inventory.sweep(clock.now())
+    assert len(list(controller.inventory.pods.of("nobody"))) == 5
+    controller.inventory.sweep(clock.now() + 61)
+    assert list(controller.inventory.pods.of("nobody")) == []
+    assert not controller.inventory.pods.has_owner("uid-job")
+
+
+async def test_a_pod_whose_workload_has_an_empty_label_is_nobodys(controller):
+    controller.workload(job(bizrq=""))
+    controller.pod(job_pod("a", scheduled=NOW, version=60))
+    assert list(controller.inventory.pods.of("")) == []
+
+
+async def test_a_resync_and_an_event_at_once_do_not_conflict_with_each_other(controller, store):
+    await asyncio.gather(*(controller.sync.refresh("team", always=True) for _ in range(5)))
+    assert controller.metrics.registry.get_sample_value("bizrq_status_writes_total", {"outcome": "conflict"}) is None
+    assert store.writes == 5
+
+
 async def test_a_clock_set_back_takes_no_hours_back(controller, clock):
     """[C2, C4] lastReconcileTime never goes back."""
     controller.workload(job())

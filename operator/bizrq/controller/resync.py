@@ -60,7 +60,7 @@ class Resync:
         listing = await self._feed.list_all()
         await asyncio.sleep(min(_DELIVERY_SECONDS, self._seconds / 2))
         self._take_over(listing)
-        self._inventory.sweep()
+        self._inventory.sweep(self._clock.now())
         slots = asyncio.Semaphore(_WRITERS)
         async with asyncio.TaskGroup() as group:
             for bizrq in self._inventory.bizrqs:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError, Conflict, NotFound, Unavailable
@@ -67,6 +68,8 @@ class Sync:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(_WRITERS)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """One a bizrq that is being written: a second writer of this process would only conflict with the first."""
         self._known: dict[str, _Known] = {}
         self._process = secrets.token_hex(3)
         self._writes = 0
@@ -129,6 +132,10 @@ class Sync:
 
         Raises ``ViewTooOldError`` [C4], and ``ClusterError`` where the write failed and may be tried again.
         """
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            await self._refresh(name, always=always)
+
+    async def _refresh(self, name: str, *, always: bool) -> None:
         for _ in range(_ATTEMPTS):
             bizrq = self._inventory().bizrqs.get(name)
             if bizrq is None:

@@ -82,7 +82,8 @@ class Inventory:
         for problem in workload.problems:
             log.warning("%s: left out of the demand: %s", workload, problem)
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
-            self._homes[workload.uid] = Home(workload.bizrq, workload.models)
+            if workload.bizrq:
+                self._homes[workload.uid] = Home(workload.bizrq, workload.models)
             for controller in self.owners.controllers_of(workload.uid):
                 self.pods.owner_known(controller)
             if known is not None:
@@ -115,9 +116,10 @@ class Inventory:
 
     # --- housekeeping ---
 
-    def sweep(self) -> None:
+    def sweep(self, now: int) -> None:
         """Forget what nothing refers to any more."""
         self.owners.sweep(self.pods.has_owner)
+        self.pods.sweep(lambda name: self.bizrqs.get(name) is not None, now)
 
     def _total(self, bizrq: str) -> Amounts:
         return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}

@@ -25,6 +25,9 @@ __all__ = ["Home", "Pod", "Pods"]
 UNKNOWN_OWNER_SECONDS: Final = 10
 """How long a pod that is gone waits for its owner to become known; owners arrive by other watches than pods."""
 
+UNKNOWN_BIZRQ_SECONDS: Final = 60
+"""How long a pod that is gone waits for its bizrq to become known."""
+
 _TEMPLATES: Final = 50_000
 """Distinct templates kept; beyond that all are worked out anew, which costs time and nothing else."""
 
@@ -180,6 +183,16 @@ class Pods:
         """Let go of the pods that are gone of a bizrq that is gone itself."""
         for pod in [pod for pod in self._by_bizrq.get(bizrq, ()) if pod.deleted_at is not None]:
             self._drop(pod)
+
+    def sweep(self, exists: Callable[[str], bool], now: int) -> None:
+        """Let go of the pods that are gone, for a minute at least, of bizrqs that do not exist.
+
+        Should such a bizrq be made later, its budget begins with it: these pods would cost it nothing.
+        """
+        for bizrq in [bizrq for bizrq in self._by_bizrq if not exists(bizrq)]:
+            for pod in [pod for pod in self._by_bizrq[bizrq] if pod.deleted_at is not None]:
+                if now - pod.gone_since > UNKNOWN_BIZRQ_SECONDS:
+                    self._drop(pod)
 
     # --- inside ---
 

@@ -32,6 +32,8 @@ class ControllerMetrics:
             "else), workloads (a watch had missed something).",
             "of",
         )
+        for what in ("status", "workloads"):
+            self.drift.labels(what)  # shown as 0 from the start, so that an increase can be seen
         self.resyncs = self._counter("resyncs", "Full resyncs, by outcome: done, failed.", "outcome")
         self.last_resync = Gauge(
             f"{_PREFIX}_last_resync_timestamp_seconds", "When the last full resync ended.", registry=self.registry
