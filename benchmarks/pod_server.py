@@ -61,7 +61,10 @@ class _Server:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 address = urlsplit(head.split(b" ", 2)[1].decode("ascii"))
-                await self._answer(writer, address.path, dict(parse_qs(address.query)))
+                query = dict(parse_qs(address.query))
+                await self._answer(writer, address.path, query)
+                if "watch" in query:
+                    await reader.read()  # it stays open until the client goes
         writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter, path: str, query: dict[str, list[str]]) -> None:
@@ -90,7 +93,6 @@ class _Server:
             for chunk in chunks:
                 writer.write(chunk)
                 await writer.drain()
-        await asyncio.get_running_loop().create_future()  # a watch stays open
 
 
 def _list_chunks(page: bytes) -> Iterator[bytes]:

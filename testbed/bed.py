@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,12 +147,21 @@ def _start_api_server(bed: Bed, *, durable: bool) -> None:
 
 def _wait_for_api_server(bed: Bed) -> None:
     both = ("etcd", "apiserver")
-    servers.wait(bed.state, "the API server's certificate", (bed.state / controlplane.AUTHORITY).exists, *both)
+    servers.wait(
+        bed.state, "the API server's certificate", partial(_is_written, bed.state / controlplane.AUTHORITY), *both
+    )
     api = bed.api()
     try:
         servers.wait(bed.state, "the API server", api.ready, *both)
     finally:
         api.close()
+
+
+def _is_written(certificate: Path) -> bool:
+    """Whether it is there to its end: the API server creates the file, and writes it then."""
+    return certificate.exists() and certificate.read_text(encoding="ascii").rstrip().endswith(
+        "-----END CERTIFICATE-----"
+    )
 
 
 def _start_controllers(bed: Bed, count: int) -> None:

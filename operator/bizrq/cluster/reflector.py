@@ -112,10 +112,6 @@ class Reflector(Generic[T]):
         self.heard: float = float("-inf")
         """The loop's time of the last sign of life: a list, an event, a bookmark, a watch that was accepted."""
 
-    def list_again(self) -> None:
-        """Drop the place in the history: the next connection lists everything anew (etcd was restored)."""
-        self._version = None
-
     async def run(self) -> None:
         """Follow for ever; failures are retried with backoff, never raised."""
         wait = 0.0
@@ -187,8 +183,6 @@ class Reflector(Generic[T]):
             number += 1
             if number % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-            if self._version is None:
-                return  # list_again was called
 
     def _apply(self, event: WatchEvent) -> None:
         match event.type:
@@ -201,7 +195,7 @@ class Reflector(Generic[T]):
             case "BOOKMARK":
                 version = int(self._bookmarks.decode(event.object).metadata.resource_version)
                 self._sink.passed(version)
-                self._advance(version)
+                self._version = version
                 return
             case "ERROR":
                 failure = self._failures.decode(event.object)
@@ -210,8 +204,4 @@ class Reflector(Generic[T]):
             case _:
                 log.warning("%s: an event of unknown type %r", self._url, event.type)
                 return
-        self._advance(int(item.metadata.resource_version))  # type: ignore[attr-defined]  # every item has metadata
-
-    def _advance(self, version: int) -> None:
-        if self._version is not None:
-            self._version = version
+        self._version = int(item.metadata.resource_version)  # type: ignore[attr-defined]  # every item has metadata

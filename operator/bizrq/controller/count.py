@@ -9,7 +9,7 @@ from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import accrue, keep_over_a_gap
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
-from bizrq.domain.tree import is_in_cycle, missing_keys, taken_by_all
+from bizrq.domain.tree import circle_above, missing_keys, taken_by_all
 from bizrq.inventory.inventory import Inventory
 
 __all__ = ["ViewTooOldError", "count"]
@@ -38,23 +38,24 @@ def count(bizrq: Bizrq, inventory: Inventory, *, now: int, writer: str, gpus: Gp
         )
     books = accrue(books, pods.of(bizrq.name), keys=bizrq.cash_keys, view=view, since=bizrq.created, now=now)
     # Two bizrqs that are each other's ancestors would raise each other for ever: there nothing is handed up.
-    cycle = is_in_cycle(bizrq, inventory.bizrqs.get)
+    circle = circle_above(bizrq, inventory.bizrqs.get)
     return Counted(
         own=inventory.workloads.total(bizrq.name),
-        children={} if cycle else taken_by_all(inventory.bizrqs.children(bizrq.name)),
+        children={} if bizrq.name in circle else taken_by_all(inventory.bizrqs.children(bizrq.name)),
         books=books,
         now=now,
         writer=writer,
-        not_ready=_not_ready(bizrq, inventory, cycle=cycle),
+        not_ready=_not_ready(bizrq, inventory, circle),
         gpus=gpus,
     )
 
 
-def _not_ready(bizrq: Bizrq, inventory: Inventory, *, cycle: bool) -> NotReady | None:
+def _not_ready(bizrq: Bizrq, inventory: Inventory, circle: tuple[str, ...]) -> NotReady | None:
     if not bizrq.parent:
         return None
-    if cycle:
-        return NotReady("ParentCycle", f"{bizrq.name} is its own ancestor; delete one of the bizrqs of this circle")
+    if circle:
+        names = " -> ".join(sorted(circle))
+        return NotReady("ParentCycle", f"the way up from {bizrq.name} ends in a circle, {names}; delete one of these")
     parent = inventory.bizrqs.get(bizrq.parent)
     if parent is None:
         return NotReady("ParentNotFound", f"the parent {bizrq.parent} does not exist; create it, or delete this bizrq")

@@ -48,9 +48,7 @@ def make_registry(kinds: Iterable[Kind], credentials: Credentials, deliver: Deli
 
     for kind in kinds:
 
-        @kopf.on.event(
-            kind.group, kind.version, kind.resource, registry=registry, param=kind, id=f"workload/{kind.id}"
-        )
+        @kopf.on.event(kind.group, kind.version, kind.resource, registry=registry, param=kind, id=f"workload/{kind.id}")
         async def workload_event(*, event: kopf.RawEvent, param: Any = None, **_: object) -> None:
             deliver(param, event["type"], event["object"])
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from bizrq.domain.amounts import Amounts, exceeding
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import Books, budget, carried, hours, hours_text
-from bizrq.domain.quantity import ZERO, Quantity
+from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
 from bizrq.domain.times import timestamp
 
@@ -138,7 +138,7 @@ def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict
     plain = {key: limit for key, limit in bizrq.hard.items() if not is_cash(key)}
     over = exceeding(used, plain)
     over_quota = (
-        ("OverQuota", "True", "UsedAboveHard", "growth is refused until less is used: " + _used_of(over, used, plain))
+        ("OverQuota", "True", "UsedAboveHard", "more is used than hard allows: " + _used_of(over, used, plain))
         if over
         else ("OverQuota", "False", "WithinHard", "nothing is used above hard")
     )
@@ -213,16 +213,25 @@ def has_news(bizrq: Bizrq, status: Mapping[str, Any], counted: Counted) -> bool:
         return True
     if _states(status) != _states(old):
         return True
-    # What the children have overrun is shown in used only.
+    # What the children have overrun is shown in used only, in whole thousandths.
     return any(
-        bizrq.used.get(key, ZERO) - hours(bizrq.books.ledger.get(cash_base(key), 0)) != counted.children.get(key, ZERO)
+        bizrq.used.get(key, ZERO) - hours(bizrq.books.ledger.get(cash_base(key), 0))
+        != Quantity.from_milli(counted.children.get(key, ZERO).nano // 10**6)
         for key in bizrq.hard
         if is_cash(key)
     )
 
 
-def _without_cash(status: Mapping[str, Any], name: str) -> dict[str, str]:
-    return {key: text for key, text in (status.get(name) or {}).items() if not is_cash(key)}
+def _without_cash(status: Mapping[str, Any], name: str) -> dict[str, Quantity | str]:
+    """By value: which suffix a sum prints depends on the order in which its parts became known."""
+    return {key: _value(text) for key, text in (status.get(name) or {}).items() if not is_cash(key)}
+
+
+def _value(text: str) -> Quantity | str:
+    try:
+        return parse_own(text)
+    except QuantityError:
+        return text
 
 
 def _states(status: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -12,10 +12,7 @@ from bizrq.domain.amounts import Amounts, key_by_key_max, total
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.quantity import Quantity
 
-__all__ = ["is_in_cycle", "missing_keys", "taken", "taken_by_all"]
-
-MAX_DEPTH = 64
-"""No organisation is deeper; a walk up a tree ends here, whatever somebody wrote."""
+__all__ = ["circle_above", "missing_keys", "taken", "taken_by_all"]
 
 
 def taken(child: Bizrq) -> dict[str, Quantity]:
@@ -33,14 +30,17 @@ def missing_keys(child: Bizrq, parent: Bizrq) -> list[str]:
     return sorted(parent.hard.keys() - child.hard.keys())
 
 
-def is_in_cycle(bizrq: Bizrq, find: Callable[[str], Bizrq | None]) -> bool:
-    """Whether ``bizrq`` is an ancestor of itself [T1]; counted as usual, their figures would grow for ever."""
-    parent = bizrq.parent
-    for _ in range(MAX_DEPTH):
-        if parent == bizrq.name:
-            return True
-        above = find(parent) if parent else None
-        if above is None:
-            return False
-        parent = above.parent
-    return True  # deeper than any tree: it leads into a cycle further up
+def circle_above(bizrq: Bizrq, find: Callable[[str], Bizrq | None]) -> tuple[str, ...]:
+    """The names of the circle that the way up from ``bizrq`` ends in; empty where it ends at a root, or at nobody [T1].
+
+    The circle goes through ``bizrq`` itself if its name is among them. Counted as usual, the figures of bizrqs that
+    are each other's ancestors would raise each other for ever.
+    """
+    way, above = [bizrq.name], bizrq.parent
+    while above not in way:
+        parent = find(above) if above else None
+        if parent is None:
+            return ()
+        way.append(above)
+        above = parent.parent
+    return tuple(way[way.index(above) :])

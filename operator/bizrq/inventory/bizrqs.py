@@ -63,10 +63,6 @@ class Bizrqs:
         present = {bizrq.uid for bizrq in listed}
         return [known for known in self if known.uid not in present and known.version <= version]
 
-    def clear(self) -> None:
-        """Drop everything; versions of another history mean nothing."""
-        self.__init__()  # type: ignore[misc]  # back to the beginning, graves included
-
     def _unlink(self, bizrq: Bizrq) -> None:
         siblings = self._children.get(bizrq.parent)
         if siblings is not None:

@@ -53,6 +53,8 @@ class Pod(Charged):
     home: Home | None = None
     gone_since: int = 0
     """When its DELETED event arrived."""
+    last_list: int = 0
+    """Number of the last list that had it."""
 
 
 class Pods:
@@ -68,7 +70,9 @@ class Pods:
         self._homeless_gone: deque[Pod] = deque()
         self._templates: dict[bytes, Held] = {}
         self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
-        self._listing: set[str] | None = None
+        self._listing = False
+        self._list = 0
+        """Lists begun; each pod knows the last that had it."""
         self._version = -1
         self._newest = 0
         self.known_since: int | None = None
@@ -114,19 +118,18 @@ class Pods:
 
     def list_began(self) -> None:
         """A list begins."""
-        self._listing = set()
+        self._listing = True
+        self._list += 1
 
     def listed(self, item: PodObject, at: int) -> None:
         """An item of a list."""
-        if self._listing is not None:
-            self._listing.add(item.metadata.uid)
-        self.changed(item, at)
+        self._put(item, at).last_list = self._list
 
     def list_ended(self, version: int, began: int) -> None:
         """What was not listed went unseen: charged to the last instant the view was known good [C6]."""
-        listed, good = self._listing or set(), self._newest
-        self._listing = None
-        for pod in [pod for uid, pod in self._by_uid.items() if uid not in listed]:
+        good = self._newest
+        self._listing = False
+        for pod in [pod for pod in self._by_uid.values() if pod.last_list != self._list]:
             self.vanished += 1
             if pod.interval.end is None:
                 pod.interval = replace(pod.interval, end=good, source=EndSource.OBSERVED)
@@ -138,17 +141,7 @@ class Pods:
 
     def changed(self, item: PodObject, at: int) -> None:
         """A pod was added or changed."""
-        metadata = item.metadata
-        version = int(metadata.resource_version)
-        pod = self._by_uid.get(metadata.uid)
-        if pod is None:
-            pod = self._new(item)
-        elif version <= pod.version:
-            return
-        before = pod.interval
-        self._apply(pod, item, version, at)
-        if pod.home is not None and (pod.interval is not before):
-            self._touched(pod.home.bizrq)
+        self._put(item, at)
 
     def deleted(self, item: PodObject, at: int) -> None:
         """A pod is gone; the event has its last state, under the version of the deletion."""
@@ -196,6 +189,20 @@ class Pods:
 
     # --- inside ---
 
+    def _put(self, item: PodObject, at: int) -> Pod:
+        metadata = item.metadata
+        version = int(metadata.resource_version)
+        pod = self._by_uid.get(metadata.uid)
+        if pod is None:
+            pod = self._new(item)
+        elif version <= pod.version:
+            return pod
+        home, interval = pod.home, pod.interval
+        self._apply(pod, item, version, at)
+        if home is not None and pod.interval is not interval:
+            self._touched(home.bizrq)
+        return pod
+
     def _new(self, item: PodObject) -> Pod:
         uid, owner = item.metadata.uid, item.metadata.controller
         pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, None, uid, owner)
@@ -221,7 +228,7 @@ class Pods:
                 self._touched(pod.home.bizrq)
         if pod.home is None:
             self._settle_in(pod)
-        if self._listing is None:
+        if not self._listing:
             self._version = max(self._version, version)
         told = max(facts.created, facts.scheduled or 0, facts.started or 0, facts.completed or 0)
         if self._newest < told <= at:

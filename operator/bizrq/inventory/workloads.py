@@ -72,10 +72,6 @@ class Workloads:
             if known.kind.id == kind.id and known.uid not in present and known.version <= version
         ]
 
-    def clear(self) -> None:
-        """Drop everything; versions of another history mean nothing."""
-        self.__init__()  # type: ignore[misc]
-
     def _take_out(self, workload: Workload) -> None:
         total = self._totals[workload.bizrq]
         subtract_from(total, workload.demand)

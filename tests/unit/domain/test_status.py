@@ -451,6 +451,18 @@ def test_time_that_passes_is_no_news_for_a_parent_either() -> None:
     assert not news(stored(TEAM, at(0, children=children)), at(600, children=children))
 
 
+def test_what_a_child_takes_in_more_than_three_decimals_is_no_news_each_time() -> None:
+    """[K6] else each write would be the reason for the next one."""
+    children = {"cash/limits.cpu": "333333333n"}
+    assert not news(stored(TEAM, at(0, children=children)), at(600, children=children))
+
+
+def test_the_same_amount_with_another_suffix_is_no_news() -> None:
+    """Whose suffix a sum takes depends on the order in which workloads became known; replicas may differ in it."""
+    team = bizrq(hard={"limits.memory": "8Gi"})
+    assert not news(stored(team, counted({"limits.memory": "1Gi"})), counted({"limits.memory": "1073741824"}))
+
+
 def test_the_first_status_is_news() -> None:
     assert news(read(TEAM), counted())
 
@@ -510,8 +522,9 @@ def test_used_texts_that_somebody_edited_are_news() -> None:
     """[R2] drift is corrected."""
     team = stored(TEAM, at(0))
     for name in ("used", "selfUsed"):
-        edited = {**team.raw["status"], name: {**team.raw["status"][name], "limits.cpu": "1"}}
-        assert news(after(team, edited), at(60))
+        for text in ("1", "x", ""):
+            edited = {**team.raw["status"], name: {**team.raw["status"][name], "limits.cpu": text}}
+            assert news(after(team, edited), at(60))
 
 
 def test_texts_of_amounts_are_canonical() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.tree import MAX_DEPTH, is_in_cycle, missing_keys, taken, taken_by_all
+from bizrq.domain.tree import circle_above, missing_keys, taken, taken_by_all
 from tests.support.build import bizrq, read, texts
 
 
@@ -100,14 +100,22 @@ def tree(parents: dict[str, str]) -> dict[str, Bizrq]:
 def test_who_stands_in_a_circle(parents: dict[str, str], circled: set[str]) -> None:
     """[T1] also where somebody wrote one past the webhook."""
     bizrqs = tree(parents)
-    assert {name for name, each in bizrqs.items() if is_in_cycle(each, bizrqs.get)} == circled
+    assert {name for name, each in bizrqs.items() if circle_above(each, bizrqs.get)} == circled
+
+
+def test_the_circle_is_named_without_the_branch_that_hangs_on_it() -> None:
+    """[T1] only those in the circle hand nothing up; the branch counts its children as usual."""
+    bizrqs = tree({"a": "b", "b": "a", "c": "a", "d": "c"})
+    assert {name: set(circle_above(each, bizrqs.get)) for name, each in bizrqs.items()} == dict.fromkeys(
+        "abcd", {"a", "b"}
+    )
 
 
 def test_a_deep_branch_is_no_circle() -> None:
     """[T1]."""
-    depth = MAX_DEPTH - 1
+    depth = 500
     bizrqs = tree({"b0": "", **{f"b{level}": f"b{level - 1}" for level in range(1, depth + 1)}})
-    assert not is_in_cycle(bizrqs[f"b{depth}"], bizrqs.get)
+    assert not circle_above(bizrqs[f"b{depth}"], bizrqs.get)
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["", *"abcdefg"]), min_size=1))
@@ -119,4 +127,4 @@ def test_a_walk_up_any_tree_ends_and_finds_the_circles(parents: dict[str, str]) 
         while above in parents and above not in walked:
             walked.add(above)
             above = parents[above]
-        assert is_in_cycle(each, bizrqs.get) is (above in walked)
+        assert bool(circle_above(each, bizrqs.get)) is (above in walked)
