@@ -107,7 +107,7 @@ def test_the_circle_is_named_without_the_branch_that_hangs_on_it() -> None:
     """[T1] only those in the circle hand nothing up; the branch counts its children as usual."""
     bizrqs = tree({"a": "b", "b": "a", "c": "a", "d": "c"})
     assert {name: set(circle_above(each, bizrqs.get)) for name, each in bizrqs.items()} == dict.fromkeys(
-        "abcd", {"a", "b"}
+        "abcd", frozenset({"a", "b"})
     )
 
 
