@@ -6,16 +6,15 @@ import random
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
-
-from kubernetes.utils import parse_quantity
-from kubernetes.utils.quantity import format_quantity
 
 from benchmarks import quantity_reference
 from benchmarks.harness import Table, median
+from benchmarks.quantity_reference import format_quantity, parse_quantity
 from bizrq.domain.demand import PodGroup, demand
 from bizrq.domain.pod_resources import held
 from bizrq.domain.pod_template import read_pod_spec
@@ -143,12 +142,12 @@ def _each(read: Callable[[Any], object], values: Sequence[Any]) -> list[object]:
 def _sum(values: Sequence[Any], zero: Any) -> Any:
     total = zero
     for value in values:
-        total = total + value  # noqa: PLR6104  # neither is changed in place
+        total += value
     return total
 
 
 def _paired(values: Sequence[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(values, values[1:], strict=False))
+    return list(pairwise(values))
 
 
 def _compared(pairs: Sequence[tuple[Any, Any]]) -> list[bool]:
@@ -211,14 +210,14 @@ def _template(dice: random.Random, *, distinct: bool) -> JSON:
 def _demand(which: str, specs: Sequence[JSON]) -> _Case:
     models = Models(cpu=_MODEL, gpu=_GPU_MODEL)
 
-    def ours() -> list[Mapping[str, Quantity]]:
+    def ours() -> list[dict[str, Quantity]]:
         result = []
         for spec in specs:
             pod, _ = read_pod_spec(spec)
             result.append(demand([PodGroup(_REPLICAS, held(pod))], models, DEFAULT_GPU_RESOURCES, count=_COUNT))
         return result
 
-    def theirs() -> list[Mapping[str, Decimal]]:
+    def theirs() -> list[dict[str, Decimal]]:
         return [quantity_reference.demand(spec, _REPLICAS, _MODEL, _GPU_MODEL, _COUNT) for spec in specs]
 
     _same(

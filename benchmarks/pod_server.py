@@ -1,8 +1,8 @@
 """Who answers like an API server, at so little cost that only the client is measured?
 
-``python -m benchmarks.pod_server FOLDER`` serves a folder of ``cluster_bytes`` on a free port, which it prints, and ends
-when its standard input does. A list is sent as kube-apiserver 1.36 sends it over HTTP/1.1, seen on the test bed: chunked,
-an item a chunk, whose first 2 KiB are a chunk of their own (the buffer of Go's net/http). A watch sends one event a chunk.
+``python -m benchmarks.pod_server FOLDER`` serves a folder of ``cluster_bytes`` on a free port, which it prints, and
+ends when its standard input does. Lists and watches go out in the chunks in which kube-apiserver 1.36 was seen to send
+them over HTTP/1.1: of each item 2 KiB (the buffer of Go's net/http), then the rest of it; each event in one.
 """
 
 from __future__ import annotations

@@ -5,13 +5,16 @@ The demand of a template by the same rules as ours [P1-P3, K1, K2]; checked agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
-from kubernetes.utils import parse_quantity
+import kubernetes.utils.quantity
 
-__all__ = ["demand"]
+__all__ = ["demand", "format_quantity", "parse_quantity"]
+
+parse_quantity: Final[Callable[[str], Decimal]] = kubernetes.utils.quantity.parse_quantity
+format_quantity: Final[Callable[[Decimal, str], str]] = kubernetes.utils.quantity.format_quantity
 
 _MILLI: Final = Decimal("0.001")
 

@@ -14,7 +14,29 @@ JSON = dict[str, Any]
 _WITH_INIT: Final = 3
 """Containers from which on a pod has an init container too."""
 
+
+def _key(name: str, value: str) -> str:
+    return f"k:{compact({name: value})}"
+
+
+def compact(value: object) -> str:
+    """JSON without blanks, as the API server writes it."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 _AMOUNT_FIELDS: Final[JSON] = {".": {}, "f:cpu": {}, "f:memory": {}}
+
+_CONTAINER_FIELDS: Final[JSON] = {
+    ".": {},
+    "f:env": {".": {}, _key("name", "LOG_LEVEL"): {".": {}, "f:name": {}, "f:value": {}}},
+    "f:image": {},
+    "f:imagePullPolicy": {},
+    "f:name": {},
+    "f:resources": {".": {}, "f:limits": _AMOUNT_FIELDS, "f:requests": _AMOUNT_FIELDS},
+    "f:terminationMessagePath": {},
+    "f:terminationMessagePolicy": {},
+    "f:volumeMounts": {".": {}, _key("mountPath", "/etc/app"): {".": {}, "f:mountPath": {}, "f:name": {}}},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +87,8 @@ def make_template(dice: random.Random, number: int) -> Template:
             "f:ownerReferences": {".": {}, 'k:{"uid":"%(owner)s"}': {}},
         },
         "f:spec": {
-            "f:containers": {_key("name", each["name"]): _container_fields(each) for each in containers},
-            **(
-                {"f:initContainers": {_key("name", each["name"]): _container_fields(each) for each in init}}
-                if init
-                else {}
-            ),
+            "f:containers": {_key("name", each["name"]): _CONTAINER_FIELDS for each in containers},
+            **({"f:initContainers": {_key("name", each["name"]): _CONTAINER_FIELDS for each in init}} if init else {}),
             **{f"f:{name}": {} for name in ("dnsPolicy", "enableServiceLinks", "restartPolicy", "schedulerName")},
             "f:securityContext": {},
             "f:terminationGracePeriodSeconds": {},
@@ -109,25 +127,3 @@ def _requested(containers: list[JSON], init: list[JSON]) -> int:
         return int(container["resources"]["requests"]["cpu"].removesuffix("m"))
 
     return max(sum(map(milli, containers)), max(map(milli, init), default=0))
-
-
-_CONTAINER_FIELDS: Final[JSON] = {
-        ".": {},
-        "f:env": {".": {}, _key("name", "LOG_LEVEL"): {".": {}, "f:name": {}, "f:value": {}}},
-        "f:image": {},
-        "f:imagePullPolicy": {},
-        "f:name": {},
-        "f:resources": {".": {}, "f:limits": _AMOUNT_FIELDS, "f:requests": _AMOUNT_FIELDS},
-        "f:terminationMessagePath": {},
-        "f:terminationMessagePolicy": {},
-        "f:volumeMounts": {".": {}, _key("mountPath", "/etc/app"): {".": {}, "f:mountPath": {}, "f:name": {}}},
-    }
-
-
-def _key(name: str, value: str) -> str:
-    return f"k:{compact({name: value})}"
-
-
-def compact(value: object) -> str:
-    """JSON without blanks, as the API server writes it."""
-    return json.dumps(value, separators=(",", ":"))

@@ -34,27 +34,33 @@ def demand(groups: Iterable[PodGroup], models: Models, gpus: GpuResources, *, co
     """
     result: dict[str, Quantity] = {count: _ONE}
     for group in groups:
-        if group.replicas <= 0:
-            continue
-        for key, amount in pod_amounts(group.pod, models, gpus).items():
-            whole = amount * group.replicas
-            known = result.get(key)
-            result[key] = whole if known is None else known + whole
-        pods = Quantity.of(group.replicas)
-        result[PODS] = result[PODS] + pods if PODS in result else pods
+        if group.replicas > 0:
+            _charge(result, group.pod, models, gpus, group.replicas)
+            pods = Quantity.of(group.replicas)
+            result[PODS] = result[PODS] + pods if PODS in result else pods
     return result
 
 
 def pod_amounts(pod: Held, models: Models, gpus: GpuResources) -> Mapping[str, Quantity]:
     """Every compute key that one such pod is charged on and how much [K1, K2]; ``pods`` is not among them."""
     result: dict[str, Quantity] = {}
-    for resource, amount in pod.requests.items():
-        for key in keys_of_request(resource, models, gpus):
-            # Added, never replaced: a resource called nvidia.com/gpu.A30 stands on the key of the model A30 too, and
-            # a 0 of it must not wipe out the real cards.
-            known = result.get(key)
-            result[key] = amount if known is None else known + amount
-    for resource, amount in pod.limits.items():
-        for key in keys_of_limit(resource, models):
-            result[key] = amount
+    _charge(result, pod, models, gpus, 1)
     return result
+
+
+def _charge(result: dict[str, Quantity], pod: Held, models: Models, gpus: GpuResources, times: int) -> None:
+    """Add what ``times`` such pods are charged.
+
+    Added, never replaced: a resource called nvidia.com/gpu.A30 stands on the key of the model A30 too, and a 0 of it
+    must not wipe out the real cards.
+    """
+    for resource, amount in pod.requests.items():
+        whole = amount * times
+        for key in keys_of_request(resource, models, gpus):
+            known = result.get(key)
+            result[key] = whole if known is None else known + whole
+    for resource, amount in pod.limits.items():
+        whole = amount * times
+        for key in keys_of_limit(resource, models):
+            known = result.get(key)
+            result[key] = whole if known is None else known + whole

@@ -8,7 +8,6 @@ Intervals are half-open, [start, end); all instants are whole seconds since 1970
 from __future__ import annotations
 
 import enum
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -37,7 +36,7 @@ class EndSource(enum.IntEnum):
 class PodFacts:
     """The instants of one version of a pod, None where the API object has none (null and year 1 count as none).
 
-    Not frozen: it lives for one call, and a frozen one takes four times as long to make [B2].
+    Not frozen: it lives for one call, and a frozen one takes three times as long to make (docs/performance.md, B2).
     """
 
     created: int
@@ -84,8 +83,6 @@ class Interval:
 
 NOT_STARTED: Final = Interval(start=None)
 
-_running_since = functools.lru_cache(maxsize=16384)(Interval)  # the pods of a rollout share their seconds
-
 
 def follow(facts: PodFacts, before: Interval, observed: int) -> Interval:
     """The interval after one more version of the pod; ``before`` is NOT_STARTED for the first, ``observed`` is now."""
@@ -94,7 +91,7 @@ def follow(facts: PodFacts, before: Interval, observed: int) -> Interval:
         if start == before.start:
             return before
         if before is NOT_STARTED:
-            return _running_since(start)
+            return Interval(start)
     cut, requested = before.cut, before.requested
     if facts.deletion is not None:
         grace = facts.grace or 0

@@ -7,8 +7,9 @@ one: what the API server fills in on a pod only, a request missing beside a limi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, keys_of_limit, keys_of_request
@@ -18,16 +19,15 @@ __all__ = ["Container", "Held", "PodResources", "ResourceList", "held", "unstate
 ResourceList = Mapping[str, Quantity]
 """Amount by container resource name, such as ``cpu`` or ``nvidia.com/gpu``."""
 
-_NONE: Final[ResourceList] = {}
+_MILLI: Final = 10**6  # nano-units in a milli-unit
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(msgspec.Struct, frozen=True, gc=False):
     """What one container states."""
 
     name: str
-    requests: ResourceList = field(default_factory=dict)
-    limits: ResourceList = field(default_factory=dict)
+    requests: ResourceList = msgspec.field(default_factory=dict)
+    limits: ResourceList = msgspec.field(default_factory=dict)
     sidecar: bool = False
     """An init container with ``restartPolicy: Always``: it runs on beside the others."""
 
@@ -36,22 +36,20 @@ class Container:
         return {**self.limits, **self.requests} if self.limits else self.requests
 
 
-@dataclass(frozen=True, slots=True)
-class PodResources:
+class PodResources(msgspec.Struct, frozen=True, gc=False):
     """What a pod or a pod template states about its resources."""
 
     containers: Sequence[Container]
     init_containers: Sequence[Container] = ()
     """In start order."""
-    requests: ResourceList = field(default_factory=dict)
+    requests: ResourceList = msgspec.field(default_factory=dict)
     """``spec.resources.requests`` of the pod as a whole."""
-    limits: ResourceList = field(default_factory=dict)
-    overhead: ResourceList = field(default_factory=dict)
+    limits: ResourceList = msgspec.field(default_factory=dict)
+    overhead: ResourceList = msgspec.field(default_factory=dict)
     """Of the pod's RuntimeClass; a template has none yet [P3]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """The most that one pod holds at a time, by container resource name, every value in whole milli-units [P3]."""
 
     requests: ResourceList
@@ -122,6 +120,9 @@ def _is_pod_level(resource: str) -> bool:
 
 
 def _add(total: dict[str, Quantity], more: ResourceList) -> None:
+    if not total:
+        total.update(more)
+        return
     for name, amount in more.items():
         known = total.get(name)
         total[name] = amount if known is None else known + amount
@@ -130,12 +131,14 @@ def _add(total: dict[str, Quantity], more: ResourceList) -> None:
 def _raise_to(total: dict[str, Quantity], least: ResourceList) -> None:
     for name, amount in least.items():
         known = total.get(name)
-        if known is None or known < amount:
+        if known is None or known.nano < amount.nano:
             total[name] = amount
 
 
 def _in_milli(amounts: ResourceList) -> ResourceList:
-    return {name: amount.rounded_up_to_milli() for name, amount in amounts.items()} or _NONE
+    if any(amount.nano % _MILLI for amount in amounts.values()):  # what came through read_pod_spec is rounded already
+        return {name: amount.rounded_up_to_milli() for name, amount in amounts.items()}
+    return amounts
 
 
 # --- what must be stated [P4] ----------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ What cannot be read is left out and reported with its path; nothing here raises.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bizrq.domain.pod_resources import Container, PodResources, ResourceList
-from bizrq.domain.quantity import Quantity, QuantityError, from_json
+from bizrq.domain.quantity import Quantity, QuantityError, from_json, parse
 
 __all__ = ["FieldProblem", "read_pod_spec"]
 
@@ -31,59 +32,76 @@ class FieldProblem:
 def read_pod_spec(spec: object, path: str = "spec") -> tuple[PodResources, list[FieldProblem]]:
     """What a pod spec states, and the fields of it that could not be read; ``path`` is where it stands."""
     problems: list[FieldProblem] = []
-    fields = _mapping(spec, path, problems)
-    whole = _mapping(fields.get("resources"), f"{path}.resources", problems)
+    fields = _mapping(spec, problems, path)
+    whole = _mapping(fields.get("resources"), problems, path, ".resources")
     pod = PodResources(
-        containers=_containers(fields.get("containers"), f"{path}.containers", problems),
-        init_containers=_containers(fields.get("initContainers"), f"{path}.initContainers", problems),
-        requests=_amounts(whole.get("requests"), f"{path}.resources.requests", problems),
-        limits=_amounts(whole.get("limits"), f"{path}.resources.limits", problems),
-        overhead=_amounts(fields.get("overhead"), f"{path}.overhead", problems),
+        containers=_containers(fields.get("containers"), problems, path, ".containers"),
+        init_containers=_containers(fields.get("initContainers"), problems, path, ".initContainers"),
+        requests=_amounts(whole.get("requests"), problems, path, ".resources.requests"),
+        limits=_amounts(whole.get("limits"), problems, path, ".resources.limits"),
+        overhead=_amounts(fields.get("overhead"), problems, path, ".overhead"),
     )
     return pod, problems
 
 
-def _mapping(value: object, path: str, problems: list[FieldProblem]) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
+# The parts of a path are joined only where a problem is told: with 5 containers that is half of the time.
+
+
+def _mapping(value: object, problems: list[FieldProblem], *path: object) -> Mapping[str, Any]:
+    if value.__class__ is dict or isinstance(value, Mapping):  # the first is true for all JSON, and ten times as fast
         return value
     if value is not None:
-        problems.append(FieldProblem(path, "must be an object"))
+        problems.append(_problem("must be an object", path))
     return {}
 
 
-def _containers(value: object, path: str, problems: list[FieldProblem]) -> list[Container]:
+def _containers(value: object, problems: list[FieldProblem], *path: object) -> list[Container]:
     if value is None:
         return []
     if not isinstance(value, list):
-        problems.append(FieldProblem(path, "must be a list of containers"))
+        problems.append(_problem("must be a list of containers", path))
         return []
     result = []
     for index, item in enumerate(value):
-        where = f"{path}[{index}]"
-        fields = _mapping(item, where, problems)
-        resources = _mapping(fields.get("resources"), f"{where}.resources", problems)
+        where = (*path, "[", index, "]")
+        fields = _mapping(item, problems, *where)
+        resources = _mapping(fields.get("resources"), problems, *where, ".resources")
         result.append(
             Container(
                 name=str(fields.get("name", index)),
-                requests=_amounts(resources.get("requests"), f"{where}.resources.requests", problems),
-                limits=_amounts(resources.get("limits"), f"{where}.resources.limits", problems),
+                requests=_amounts(resources.get("requests"), problems, *where, ".resources.requests"),
+                limits=_amounts(resources.get("limits"), problems, *where, ".resources.limits"),
                 sidecar=fields.get("restartPolicy") == "Always",
             )
         )
     return result
 
 
-def _amounts(value: object, path: str, problems: list[FieldProblem]) -> ResourceList:
+def _amounts(value: object, problems: list[FieldProblem], *path: object) -> ResourceList:
     result: dict[str, Quantity] = {}
-    for name, text in _mapping(value, path, problems).items():
+    for name, text in _mapping(value, problems, *path).items():
         try:
-            amount = from_json(text)
+            result[name] = _of_text(text) if text.__class__ is str else _held(from_json(text))
         except QuantityError as error:
-            problems.append(FieldProblem(f"{path}.{name}", str(error)))
-            continue
-        if amount.nano < 0:
-            problems.append(FieldProblem(f"{path}.{name}", f"must be at least 0, not {text}"))
-            continue
-        # The API server rounds every amount of a pod up to milli before anything is added (SetDefaults_ResourceList).
-        result[name] = amount.rounded_up_to_milli()
+            problems.append(_problem(str(error), (*path, ".", name)))
     return result
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_text(text: str) -> Quantity:
+    return _held(parse(text))
+
+
+def _held(amount: Quantity) -> Quantity:
+    """An amount as the API server holds it: never negative, and rounded up to milli before anything is added.
+
+    Source: SetDefaults_ResourceList. Raises ``QuantityError``.
+    """
+    if amount.nano < 0:
+        msg = f"must be at least 0, not {amount}"
+        raise QuantityError(msg)
+    return amount.rounded_up_to_milli()
+
+
+def _problem(why: str, path: tuple[object, ...]) -> FieldProblem:
+    return FieldProblem("".join(map(str, path)), why)

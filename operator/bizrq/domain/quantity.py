@@ -12,6 +12,8 @@ import enum
 import re
 from typing import Final, final
 
+import msgspec
+
 __all__ = ["MAX_OWN_TEXT", "MAX_TEXT", "ZERO", "Form", "Quantity", "QuantityError", "from_json", "parse", "parse_own"]
 
 MAX_TEXT: Final = 32
@@ -39,25 +41,19 @@ class QuantityError(ValueError):
     """A text is no well-formed quantity; the message says what was wrong and what is meant probably [A14]."""
 
 
-@final
-class Quantity:
-    """An exact amount [K6]; what it measures is said by its key. Immutable, ordered, hashable by value."""
+_BINARY: Final = Form.BINARY_SI
+_EXPONENT: Final = Form.EXPONENT
 
-    __slots__ = ("form", "nano")
+
+@final
+class Quantity(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """An exact amount [K6]; what it measures is said by its key. Immutable, ordered, hashable by value.
+
+    A struct of msgspec, since it is made in a sixth of the time of a class that guards its fields in Python.
+    """
 
     nano: int
-    form: Form
-
-    def __init__(self, nano: int, form: Form = Form.DECIMAL_SI) -> None:
-        _set_nano(self, nano)
-        _set_form(self, form)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        msg = f"a Quantity does not change: {name}"
-        raise AttributeError(msg)
-
-    def __delattr__(self, name: str) -> None:
-        self.__setattr__(name, None)
+    form: Form = Form.DECIMAL_SI
 
     @classmethod
     def from_milli(cls, milli: int, form: Form = Form.DECIMAL_SI) -> Quantity:
@@ -103,6 +99,11 @@ class Quantity:
             return NotImplemented
         return self.nano == other.nano
 
+    def __ne__(self, other: object) -> bool:  # the struct has one of its own, by identity
+        if not isinstance(other, Quantity):
+            return NotImplemented
+        return self.nano != other.nano
+
     def __lt__(self, other: Quantity) -> bool:
         if other.__class__ is not Quantity:
             return NotImplemented
@@ -132,22 +133,21 @@ class Quantity:
     def __repr__(self) -> str:
         return f"<{self}>"
 
-    def __reduce__(self) -> tuple[type[Quantity], tuple[int, Form]]:
-        return Quantity, (self.nano, self.form)
-
     def __str__(self) -> str:
         """Canonical text, the same that ``kubectl`` prints for this amount."""
-        nano = self.nano
-        if self.form is Form.BINARY_SI:
+        nano, form = self.nano, self.form
+        if form is _BINARY:
             text = _binary_text(nano)
             if text is not None:
                 return text
-        return _decimal_text(nano, exponents=self.form is Form.EXPONENT)
+        if form is _EXPONENT:
+            return _decimal_text(nano, -9, exponents=True)
+        units, rest = divmod(nano, _NANO)
+        if not rest:  # nearly all amounts are whole, or whole milli-units
+            return _decimal_text(units, 0) if units else "0"
+        milli, rest = divmod(nano, _MILLI)
+        return _decimal_text(nano, -9) if rest else f"{milli}m"
 
-
-# Slot descriptors write past the __setattr__ that forbids it, and cost a third of object.__setattr__.
-_set_nano = Quantity.__dict__["nano"].__set__
-_set_form = Quantity.__dict__["form"].__set__
 
 ZERO: Final = Quantity(0)
 
@@ -246,16 +246,17 @@ def _parse(text: str, *, own: bool = False) -> Quantity:
         _refuse(repr(text[:MAX_TEXT] + "..."), _too_long(longest))
     # Most texts are digits and at most one suffix: no grammar needed.
     if text.isascii():
+        if text.isdigit():
+            return Quantity(int(text) * _NANO)
         cut = -2 if text[-1:] == "i" else -1
-        head, suffix = (text, "") if text.isdigit() else (text[:cut], text[cut:])
-        unit = _UNITS.get(suffix)
-        if unit is not None and head.isdigit():
+        unit = _UNITS.get(text[cut:])
+        if unit is not None and (head := text[:cut]).isdigit():
             return _made(int(head) * unit[0], unit[1], own=own)
     return _parse_any(text, own=own)
 
 
 def _made(nano: int, form: Form, *, own: bool) -> Quantity:
-    if form is Form.BINARY_SI:
+    if form is _BINARY:
         if not (own or -_BINARY_CAP <= nano <= _BINARY_CAP):
             return Quantity(_BINARY_CAP if nano > 0 else -_BINARY_CAP, form)
         if -_NANO < nano < _NANO and nano != 0:  # apimachinery prints less than one byte in decimal
@@ -326,13 +327,13 @@ def _binary_text(nano: int) -> str | None:
     return f"{units}{_BINARY_SUFFIX[power]}"
 
 
-def _decimal_text(nano: int, *, exponents: bool) -> str:
-    if nano == 0:
+def _decimal_text(number: int, exponent: int, *, exponents: bool = False) -> str:
+    """Text of ``number`` x 10**``exponent``, with as many thousands in the suffix as it has."""
+    if number == 0:
         return "0"
-    exponent = -9
-    while nano % 1000 == 0 and (exponents or exponent < 18):  # noqa: PLR2004  # E is the largest suffix
-        nano //= 1000
+    while number % 1000 == 0 and (exponents or exponent < 18):  # noqa: PLR2004  # E is the largest suffix
+        number //= 1000
         exponent += 3
     if exponents:
-        return f"{nano}e{exponent}" if exponent else str(nano)
-    return f"{nano}{_DECIMAL_SUFFIX[exponent]}"
+        return f"{number}e{exponent}" if exponent else str(number)
+    return f"{number}{_DECIMAL_SUFFIX[exponent]}"
