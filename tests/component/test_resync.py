@@ -6,7 +6,7 @@ import pytest
 
 from bizrq.cluster.errors import Unavailable
 from bizrq.controller import resync
-from bizrq.controller.feed import Feed, Listing
+from bizrq.controller.feed import Feed, Listing, _readable
 from bizrq.controller.resync import Resync
 from bizrq.domain.bizrq import read_bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
@@ -24,12 +24,15 @@ class Lists:
 
     def __init__(self, store):
         self.store, self.workloads, self.version, self.fails = store, [], 1000, False
+        self.names = ["team"]
 
     async def list_all(self):
         if self.fails:
             raise Unavailable("no API server")
         found = [read_workload(raw, DEPLOYMENT, DEFAULT_GPU_RESOURCES) for raw in self.workloads]
-        return Listing([read_bizrq(self.store.raw("team"))], self.version, [(DEPLOYMENT, found, self.version)])
+        return Listing(
+            [read_bizrq(self.store.raw(name)) for name in self.names], self.version, [(DEPLOYMENT, found, self.version)]
+        )
 
 
 @pytest.fixture
@@ -94,6 +97,24 @@ async def test_one_bizrq_that_cannot_be_written_does_not_stop_the_others(world):
     controller.store.refused_writes = 1
     await made.once()
     assert "team" in controller.sync._due  # it is tried again soon
+
+
+async def test_one_bizrq_that_cannot_be_counted_does_not_stop_the_others(world, caplog):
+    controller, lists, made = world
+    controller.store.put(bizrq("aaa", hard={"limits.cpu": "10"}, created=NOW))
+    controller.see("aaa", "team")
+    lists.names = ["aaa", "team"]
+    object.__setattr__(controller.inventory.bizrqs.get("aaa"), "hard", None)
+    await made.once()
+    assert "aaa: its status could not be counted" in caplog.text
+    assert controller.store.status("team")["used"]["limits.cpu"] == "0"
+
+
+def test_an_object_that_cannot_be_read_is_left_out_and_logged(caplog):
+    good = bizrq("good")
+    broken = {"metadata": {"name": "broken"}}
+    assert [each.name for each in _readable([broken, good], read_bizrq)] == ["good"]
+    assert "broken could not be read" in caplog.text
 
 
 async def test_a_failed_list_raises_and_changes_nothing(world):

@@ -5,9 +5,10 @@ From kopf's watches, and from our own lists: one at the start, before anything i
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -28,6 +29,8 @@ _ATTEMPTS: Final = 3
 """A list whose continue token expires is begun anew; a server that expires every one is not listed."""
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 _pages = msgspec.json.Decoder(Page[dict[str, Any]])
@@ -76,8 +79,11 @@ class Feed:
                 items, at = await self._list(kind.url, {"labelSelector": LABEL})
             except NotFound:
                 continue
-            workloads.append((kind, [read_workload(item, kind, self._gpus) for item in items], at))
-        return Listing([read_bizrq(item) for item in bizrqs], version, workloads)
+            workloads.append((kind, list(_readable(items, functools.partial(self._workload, kind))), at))
+        return Listing(list(_readable(bizrqs, read_bizrq)), version, workloads)
+
+    def _workload(self, kind: Kind, raw: Mapping[str, Any]) -> Workload:
+        return read_workload(raw, kind, self._gpus)
 
     async def _list(self, url: str, params: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
         for last in (False,) * (_ATTEMPTS - 1) + (True,):
@@ -96,3 +102,12 @@ class Feed:
                 if last:
                     raise
         raise AssertionError
+
+
+def _readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
+    """What can be read; one object that cannot must not keep everything else from being counted."""
+    for item in items:
+        try:
+            yield read(item)
+        except Exception:
+            log.exception("left out of a list: %s could not be read", item.get("metadata", {}).get("name"))

@@ -82,6 +82,9 @@ class Resync:
             except ClusterError as error:
                 log.warning("%s: its status could not be written: %s", name, error)
                 self._sync.wake(name)
+            except Exception:
+                # One bizrq that cannot be counted must not keep the others from being written.
+                log.exception("%s: its status could not be counted", name)
 
 
 def _differences(before: Amounts, after: Amounts) -> str:
