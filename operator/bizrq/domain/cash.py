@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
+
 from bizrq.domain.intervals import Interval, is_open, stop_at
 from bizrq.domain.quantity import Quantity
 
@@ -39,8 +41,7 @@ MilliSeconds = Mapping[str, int]
 """Cash by compute key (``limits.cpu``), in milli-units x seconds."""
 
 
-@dataclass(slots=True, eq=False)
-class Charged:
+class Charged(msgspec.Struct, eq=False, gc=False):
     """One pod as the books see it; the inventory's records are these, so that a walk over them copies nothing."""
 
     amounts: Mapping[str, int]

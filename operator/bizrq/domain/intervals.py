@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -35,11 +34,10 @@ class EndSource(enum.IntEnum):
     DELETION_ARRIVAL = 7
 
 
-@dataclass(slots=True)
-class PodFacts:
+class PodFacts(msgspec.Struct, gc=False):
     """The instants of one version of a pod, None where the API object has none (null and year 1 count as none).
 
-    Not frozen: it lives for one call, and a frozen one takes three times as long to make (docs/performance.md, B2).
+    Not frozen: it lives for one call, and is filled field by field.
     """
 
     created: int

@@ -44,8 +44,7 @@ class Home:
     models: Models
 
 
-@dataclass(slots=True, eq=False)
-class Pod(Charged):
+class Pod(Charged, eq=False, gc=False):
     """One pod."""
 
     uid: str = ""

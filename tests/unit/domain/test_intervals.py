@@ -6,13 +6,13 @@ facts, or which interval is followed; they are tested there.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bizrq.domain.cash import charged_seconds
 from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, PodFacts, deleted, follow, is_open, stop_at
