@@ -17,6 +17,9 @@ Amounts = Mapping[str, Quantity]
 
 def add_into(target: dict[str, Quantity], more: Amounts) -> None:
     """Add ``more`` to ``target`` in place."""
+    if not target:
+        target.update(more)
+        return
     for key, amount in more.items():
         known = target.get(key)
         target[key] = amount if known is None else known + amount

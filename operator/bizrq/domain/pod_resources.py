@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from bizrq.domain.amounts import add_into
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, keys_of_limit, keys_of_request
 
@@ -70,8 +71,8 @@ def held(pod: PodResources) -> Held:
         requests |= _pod_level_requests(pod, requests)
         limits |= {name: amount for name, amount in pod.limits.items() if _is_pod_level(name)}
     if pod.overhead:
-        _add(requests, pod.overhead)
-        _add(limits, {name: amount for name, amount in pod.overhead.items() if limits.get(name)})
+        add_into(requests, pod.overhead)
+        add_into(limits, {name: amount for name, amount in pod.overhead.items() if limits.get(name)})
     return Held(_in_milli(requests), _in_milli(limits))
 
 
@@ -81,18 +82,18 @@ def _peak(
     """max(containers and sidecars together, the peak over the init containers in order) [P1]."""
     together: dict[str, Quantity] = {}
     for amounts in containers:
-        _add(together, amounts)
+        add_into(together, amounts)
     sidecars: dict[str, Quantity] = {}
     starting: dict[str, Quantity] = {}
     for amounts, sidecar in init_containers:
         if sidecar:
-            _add(sidecars, amounts)
+            add_into(sidecars, amounts)
             continue
         # A plain one runs beside the sidecars started so far, and before all containers.
         step = dict(sidecars)
-        _add(step, amounts)
+        add_into(step, amounts)
         _raise_to(starting, step)
-    _add(together, sidecars)
+    add_into(together, sidecars)
     _raise_to(together, starting)
     return together
 
@@ -117,15 +118,6 @@ def _pod_level_requests(pod: PodResources, from_containers: ResourceList) -> dic
 def _is_pod_level(resource: str) -> bool:
     """Whether ``spec.resources`` of a pod decides about ``resource``; the others stay with the containers."""
     return resource in {"cpu", "memory"} or resource.startswith("hugepages-")
-
-
-def _add(total: dict[str, Quantity], more: ResourceList) -> None:
-    if not total:
-        total.update(more)
-        return
-    for name, amount in more.items():
-        known = total.get(name)
-        total[name] = amount if known is None else known + amount
 
 
 def _raise_to(total: dict[str, Quantity], least: ResourceList) -> None:
