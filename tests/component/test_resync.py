@@ -112,9 +112,10 @@ async def test_one_bizrq_that_cannot_be_counted_does_not_stop_the_others(world, 
 
 def test_an_object_that_cannot_be_read_is_left_out_and_logged(caplog):
     good = bizrq("good")
-    broken = {"metadata": {"name": "broken"}}
-    assert [each.name for each in _readable([broken, good], read_bizrq)] == ["good"]
+    broken, unreadable = {"metadata": {"name": "broken", "uid": "uid-broken"}}, set[str]()
+    assert [each.name for each in _readable([broken, good], read_bizrq, unreadable)] == ["good"]
     assert "broken could not be read" in caplog.text
+    assert unreadable == {"uid-broken"}, "it is there all the same"
 
 
 async def test_a_failed_list_raises_and_changes_nothing(world):

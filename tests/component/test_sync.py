@@ -193,7 +193,7 @@ async def test_a_controller_whose_view_is_older_than_the_status_does_not_write(s
     behind.see("team")
     with pytest.raises(ViewTooOldError, match="has seen version 90 of the pods, this process 50"):
         await behind.write("team")
-    behind.inventory.pods.passed(91)
+    behind.inventory.pods.passed(91, NOW)
     await behind.write("team")
 
 
@@ -267,7 +267,7 @@ async def test_a_pod_of_nobody_holds_nothing_up_for_long(controller, clock):
     controller.pod(job_pod("a", of="unlabelled", scheduled=NOW, version=60))
     controller.pod_deleted(job_pod("a", of="unlabelled", scheduled=NOW, finished=[NOW], phase="Failed", version=61))
     assert (await controller.write("team"))["cash"]["seen"].split()[0] == "60"
-    clock.time += 11
+    clock.time += 61
     assert (await controller.write("team"))["cash"]["seen"].split()[0] == "61"
     assert not controller.inventory.pods.has_owner("uid-unlabelled")
 

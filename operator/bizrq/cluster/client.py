@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,6 +24,9 @@ _LIST_SECONDS: Final = 60.0
 
 _SILENCE_SECONDS: Final = 90.0
 """A watch that sends no event and no bookmark for so long is dead: bookmarks come about once a minute."""
+
+_LONGEST_RETRY: Final = 30.0
+"""Seconds of Retry-After that are believed."""
 
 _UNAUTHORIZED: Final = 401
 
@@ -142,7 +146,7 @@ class Client:
 
 
 async def _error(answer: aiohttp.ClientResponse, request: str) -> ClusterError:
-    text = (await answer.text())[:2000]
+    text = (await answer.text(errors="replace"))[:2000]
     message, retry_after = text, 0.0
     with contextlib.suppress(ValueError, AttributeError):  # a proxy on the way answers HTML
         status = json.loads(text)
@@ -150,4 +154,5 @@ async def _error(answer: aiohttp.ClientResponse, request: str) -> ClusterError:
         retry_after = float((status.get("details") or {}).get("retryAfterSeconds") or 0)
     with contextlib.suppress(ValueError):
         retry_after = float(answer.headers.get("Retry-After", retry_after))
+    retry_after = min(max(retry_after, 0.0), _LONGEST_RETRY) if math.isfinite(retry_after) else 0.0
     return error_of(answer.status, f"{request}: {answer.status} {message}", retry_after)

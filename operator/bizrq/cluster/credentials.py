@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, final
 
 import kubernetes.client
 import kubernetes.config
+
+from bizrq.cluster.errors import Unavailable
 
 __all__ = ["Credentials", "CredentialsError", "load_credentials"]
 
@@ -29,8 +32,12 @@ class CredentialsError(Exception):
 class Credentials:
     """A server's address and how to speak to it."""
 
-    def __init__(self, config: kubernetes.client.Configuration) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: kubernetes.client.Configuration,
+        load: Callable[[], kubernetes.client.Configuration] | None = None,
+    ) -> None:
+        self._config, self._load = config, load
         self._token: str | None = None
         self._renewed = float("-inf")
 
@@ -73,15 +80,22 @@ class Credentials:
     async def authorization(self, *, renew: bool = False) -> str | None:
         """The value of the Authorization header, renewed from time to time; ``renew`` after a 401.
 
-        Renewal may run an exec plugin, so it is done in a thread.
+        Renewal may run an exec plugin, so it is done in a thread. Raises ``Unavailable`` where it fails.
         """
         clock = asyncio.get_running_loop().time()
         if renew or clock - self._renewed > _RENEW_AFTER:
-            self._token = await asyncio.to_thread(self._read_token)
+            try:
+                self._token = await asyncio.to_thread(self._read_token, anew=renew)
+            except Exception as error:  # exec plugins and half-written files fail in many ways
+                msg = f"the credentials could not be renewed: {type(error).__name__}: {error}"
+                raise Unavailable(msg) from error
             self._renewed = clock
         return self._token
 
-    def _read_token(self) -> str | None:
+    def _read_token(self, *, anew: bool) -> str | None:
+        if anew and self._load is not None:
+            # A token file without an expiry in the kubeconfig is read only once by the loader.
+            self._config = self._load()
         config = self._config
         header = config.get_api_key_with_prefix("BearerToken") or config.get_api_key_with_prefix("authorization")
         if header:
@@ -90,6 +104,14 @@ class Credentials:
 
 
 def load_credentials() -> Credentials:
+    """How to speak to the server of ``KUBECONFIG``, of ``~/.kube/config``, or of the pod this runs in, in this order.
+
+    Raises ``CredentialsError`` where none of them says where the API server is.
+    """
+    return Credentials(_load(), _load)
+
+
+def _load() -> kubernetes.client.Configuration:
     """The server of ``KUBECONFIG``, of ``~/.kube/config``, or of the pod this runs in, in this order.
 
     Raises ``CredentialsError`` where none of them says where the API server is.
@@ -106,4 +128,4 @@ def load_credentials() -> Credentials:
         where = f"KUBECONFIG={named}" if named else "no KUBECONFIG, no ~/.kube/config, not inside a cluster"
         msg = f"no API server: {where}: {error}"
         raise CredentialsError(msg) from error
-    return Credentials(config)
+    return config

@@ -37,6 +37,7 @@ class Metadata(msgspec.Struct, rename="camel", gc=False):
 
     uid: str
     resource_version: str
+    namespace: str = ""
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
@@ -203,8 +204,9 @@ def facts_of(pod: Pod) -> PodFacts:
             if condition.status == "False" and moment is not None:
                 facts.completed = moment if facts.completed is None else min(facts.completed, moment)
     facts.started = instant(status.start_time)
-    if metadata.annotations is not None:
-        facts.mirror = metadata.annotations.mirror is not None
+    if metadata.annotations is not None and metadata.annotations.mirror is not None:
+        # The kubelet's own; the annotation alone could be written by anybody.
+        facts.mirror = any(owner.kind == "Node" for owner in metadata.owner_references or ())
     if metadata.deletion_timestamp is not None:
         facts.deletion = instant(metadata.deletion_timestamp)
         facts.grace = metadata.deletion_grace_period_seconds

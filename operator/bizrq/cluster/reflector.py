@@ -60,7 +60,7 @@ class Sink(Protocol[T_contra]):
     def deleted(self, item: T_contra, at: int) -> None:
         """An item is gone; this is its last state, under the version of its deletion."""
 
-    def passed(self, version: int) -> None:
+    def passed(self, version: int, at: int) -> None:
         """Nothing else happened up to ``version``."""
 
 
@@ -101,33 +101,35 @@ class Reflector(Generic[T]):
         # The List form on a watch is answered with 200 and no events, ever.
         self._accept_watch = as_.format("PartialObjectMetadata") if metadata_only else "application/json"
         self._pages = msgspec.json.Decoder(Page[item])  # type: ignore[valid-type]
-        self._events = msgspec.json.Decoder(WatchEvent)
+        self._lines = msgspec.json.Decoder(WatchEvent)
         self._items = msgspec.json.Decoder(item)
         self._bookmarks = msgspec.json.Decoder(_Bookmark)
         self._failures = msgspec.json.Decoder(_Failure)
         self._version: int | None = None
+        self._events = 0
         self._relisted, self._failed = relisted, failed
         self.synced = asyncio.Event()
         """Set once the first list has been taken over."""
         self.heard: float = float("-inf")
-        """The loop's time of the last sign of life: a list, an event, a bookmark, a watch that was accepted."""
+        """The loop's time of the last sign of life: a page of a list, an event, a bookmark."""
 
     async def run(self) -> None:
         """Follow for ever; failures are retried with backoff, never raised."""
         wait = 0.0
         while True:
-            heard = self.heard
+            heard, events = self.heard, self._events
             try:
                 if self._version is None:
                     await self._list()
                     self.synced.set()
-                    wait = 0.0
                 await self._watch()
                 wait = _FIRST_WAIT  # a server that closes at once must not be asked in a hot loop
             except Gone as error:
                 log.warning("%s: the watch has a gap, listing again: %s", self._url, error)
                 self._version = None
-                wait = max(wait, _FIRST_WAIT)
+                if self._events > events:
+                    wait = 0.0
+                wait = min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)
             except ClusterError as error:
                 self._failed()
                 if self.heard > heard:
@@ -179,7 +181,7 @@ class Reflector(Generic[T]):
         number = 0
         async for line in self._client.watch(self._url, params=params, accept=self._accept_watch):
             self._alive()
-            self._apply(self._events.decode(line))
+            self._apply(self._lines.decode(line))
             number += 1
             if number % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -194,7 +196,7 @@ class Reflector(Generic[T]):
                 self._sink.deleted(item, self._clock.now())
             case "BOOKMARK":
                 version = int(self._bookmarks.decode(event.object).metadata.resource_version)
-                self._sink.passed(version)
+                self._sink.passed(version, self._clock.now())
                 self._version = version
                 return
             case "ERROR":
@@ -204,4 +206,5 @@ class Reflector(Generic[T]):
             case _:
                 log.warning("%s: an event of unknown type %r", self._url, event.type)
                 return
+        self._events += 1
         self._version = int(item.metadata.resource_version)  # type: ignore[attr-defined]  # every item has metadata

@@ -5,6 +5,9 @@ Everything that a status says comes from here: the inventory and one instant go 
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import accrue, keep_over_a_gap
 from bizrq.domain.resource_names import GpuResources
@@ -13,6 +16,13 @@ from bizrq.domain.tree import circle_above, missing_keys, taken_by_all
 from bizrq.inventory.inventory import Inventory
 
 __all__ = ["ViewTooOldError", "count"]
+
+SKEW_SECONDS: Final = 60
+"""How far the clocks of two controllers may be apart."""
+
+_KEYS_NAMED: Final = 10
+
+log = logging.getLogger(__name__)
 
 
 class ViewTooOldError(Exception):
@@ -31,7 +41,7 @@ def count(bizrq: Bizrq, inventory: Inventory, *, now: int, writer: str, gpus: Gp
     if view.version < seen:
         msg = f"the status has seen version {seen} of the pods, this process {view.version}"
         raise ViewTooOldError(msg)
-    now = max(now, bizrq.reconciled or 0)  # a clock set back must not take hours back
+    now = _not_before(bizrq, now)
     if books.seen is not None and pods.known_since is not None and seen < pods.known_since:
         books = keep_over_a_gap(
             books, pods.of(bizrq.name), since=bizrq.created, reconciled=bizrq.reconciled or bizrq.created
@@ -50,6 +60,21 @@ def count(bizrq: Bizrq, inventory: Inventory, *, now: int, writer: str, gpus: Gp
     )
 
 
+def _not_before(bizrq: Bizrq, now: int) -> int:
+    """The time of a status: never before the last one's, unless that was written by a clock gone wrong.
+
+    A small step back must not take hours back. A large one must: the cost of what exists is computed anew, so hours
+    that a wrong clock, or somebody's edit, has charged ahead are corrected as soon as the clock is right [C2].
+    """
+    ahead = (bizrq.reconciled or 0) - now
+    if ahead > SKEW_SECONDS:
+        log.warning(
+            "%s: its status is from %d s ahead of this clock; hours charged ahead are taken back", bizrq.name, ahead
+        )
+        return now
+    return now + max(0, ahead)
+
+
 def _not_ready(bizrq: Bizrq, inventory: Inventory, circle: tuple[str, ...]) -> NotReady | None:
     if not bizrq.parent:
         return None
@@ -61,5 +86,6 @@ def _not_ready(bizrq: Bizrq, inventory: Inventory, circle: tuple[str, ...]) -> N
         return NotReady("ParentNotFound", f"the parent {bizrq.parent} does not exist; create it, or delete this bizrq")
     missing = missing_keys(bizrq, parent)
     if missing:
-        return NotReady("KeyMissing", f"spec.hard lacks keys that the parent {parent.name} has: {', '.join(missing)}")
+        named = ", ".join(missing[:_KEYS_NAMED]) + (", ..." if len(missing) > _KEYS_NAMED else "")
+        return NotReady("KeyMissing", f"spec.hard lacks keys that the parent {parent.name} has: {named}")
     return None

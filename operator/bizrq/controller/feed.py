@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -42,6 +43,8 @@ class Listing(msgspec.Struct, frozen=True):
     bizrqs: Sequence[Bizrq]
     bizrqs_version: int
     workloads: Sequence[tuple[Kind, Sequence[Workload], int]]
+    unreadable: AbstractSet[str] = frozenset()
+    """UIDs of objects that are there and could not be read: they are not gone."""
 
 
 class Feed:
@@ -72,6 +75,7 @@ class Feed:
 
         Raises ``ClusterError``. A kind that the cluster does not have is left out.
         """
+        unreadable: set[str] = set()
         bizrqs, version = await self._list(BIZRQS_URL, {})
         workloads = []
         for kind in self._kinds:
@@ -79,8 +83,8 @@ class Feed:
                 items, at = await self._list(kind.url, {"labelSelector": LABEL})
             except NotFound:
                 continue
-            workloads.append((kind, list(_readable(items, functools.partial(self._workload, kind))), at))
-        return Listing(list(_readable(bizrqs, read_bizrq)), version, workloads)
+            workloads.append((kind, list(_readable(items, functools.partial(self._workload, kind), unreadable)), at))
+        return Listing(list(_readable(bizrqs, read_bizrq, unreadable)), version, workloads, unreadable)
 
     def _workload(self, kind: Kind, raw: Mapping[str, Any]) -> Workload:
         return read_workload(raw, kind, self._gpus)
@@ -104,10 +108,14 @@ class Feed:
         raise AssertionError
 
 
-def _readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
+def _readable(
+    items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T], unreadable: set[str]
+) -> Iterator[T]:
     """What can be read; one object that cannot must not keep everything else from being counted."""
     for item in items:
         try:
             yield read(item)
         except Exception:
-            log.exception("left out of a list: %s could not be read", item.get("metadata", {}).get("name"))
+            metadata = item.get("metadata", {})
+            unreadable.add(metadata.get("uid", ""))
+            log.exception("left out of a list: %s could not be read", metadata.get("name"))

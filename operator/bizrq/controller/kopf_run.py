@@ -37,9 +37,11 @@ class KopfRun:
         self,
         registry: kopf.OperatorRegistry,
         settings: Callable[[], kopf.OperatorSettings],
+        *,
+        started: Callable[[], None],
         died: Callable[[], None],
     ) -> None:
-        self._registry, self._settings, self._died = registry, settings, died
+        self._registry, self._settings, self._started, self._died = registry, settings, started, died
         self.running = False
         """Whether kopf is up."""
 
@@ -68,7 +70,7 @@ class KopfRun:
             asyncio.set_event_loop(theirs)
             try:
                 reason = theirs.run_until_complete(self._operate(stop))
-            except Exception as error:  # noqa: BLE001  # whatever it is: kopf is started again
+            except BaseException as error:  # noqa: BLE001  # whatever it is: kopf is started again
                 reason = _told(error)
             with contextlib.suppress(RuntimeError):  # our loop is closed already: the process ends
                 ours.call_soon_threadsafe(_tell, ended, reason)
@@ -76,6 +78,7 @@ class KopfRun:
 
         thread = threading.Thread(target=in_thread, name="kopf", daemon=True)
         thread.start()
+        self._started()
         self.running = True
         try:
             return await asyncio.shield(ended)

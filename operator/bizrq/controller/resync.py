@@ -7,6 +7,7 @@ counted and written. What a watch had not brought within the time of [R1] is dri
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from typing import Final
@@ -25,8 +26,13 @@ __all__ = ["Resync"]
 _DELIVERY_SECONDS: Final = 2.0
 """A list is compared with what watches have brought only so long after its answer: they may lag this much [R1]."""
 
+_AFTER_A_START: Final = 3.0
+"""Seconds from a start of kopf to a resync: by then its first list has been handed on."""
+
 _WRITERS: Final = 4
 """Statuses a resync writes side by side, besides those that events ask for."""
+
+_KEYS_TOLD: Final = 10
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +45,19 @@ class Resync:
     ) -> None:
         self._feed, self._inventory, self._sync = feed, inventory, sync
         self._clock, self._metrics, self._seconds = clock, metrics, seconds
+        self._asked = asyncio.Event()
+
+    def soon(self) -> None:
+        """Have the next resync in some seconds: kopf starts, and what went before its first list it never tells."""
+        asyncio.get_running_loop().call_later(_AFTER_A_START, self._asked.set)
 
     async def run(self) -> None:
         """Resync for ever. A failed one is logged and followed by the next."""
         while True:
-            await asyncio.sleep(self._seconds * random.uniform(0.95, 1.0))  # noqa: S311  # replicas drift apart
+            self._asked.clear()
+            pause = self._seconds * random.uniform(0.95, 1.0)  # noqa: S311  # replicas drift apart
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), pause)
             try:
                 await self.once()
                 self._metrics.resyncs.labels("done").inc()
@@ -67,9 +81,10 @@ class Resync:
                 group.create_task(self._write(bizrq.name, slots))
 
     def _take_over(self, listing: Listing) -> None:
-        self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version)
+        self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version, listing.unreadable)
         for kind, workloads, version in listing.workloads:
-            for bizrq, (before, after) in self._inventory.workloads_listed(kind, workloads, version).items():
+            changed = self._inventory.workloads_listed(kind, workloads, version, listing.unreadable)
+            for bizrq, (before, after) in changed.items():
                 self._metrics.drift.labels("workloads").inc()
                 log.warning("%s: drift: a watch had missed %s: %s", bizrq, kind.id, _differences(before, after))
 
@@ -89,4 +104,5 @@ class Resync:
 
 def _differences(before: Amounts, after: Amounts) -> str:
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    return ", ".join(f"{key} was {before.get(key, 0)}, is {after.get(key, 0)}" for key in keys)
+    shown = [f"{key} was {before.get(key, 0)}, is {after.get(key, 0)}" for key in keys[:_KEYS_TOLD]]
+    return ", ".join(shown) + (f" and {len(keys) - len(shown)} more keys" if len(keys) > len(shown) else "")

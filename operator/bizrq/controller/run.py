@@ -129,7 +129,8 @@ class Controller:
         self._kopf = KopfRun(
             make_registry(self._kinds, self._credentials, deliver),
             lambda: make_settings(self._kinds),
-            metrics.kopf_restarts.inc,
+            started=self._resync.soon,
+            died=metrics.kopf_restarts.inc,
         )
         self._health = HealthServer(
             settings.metrics_port,
@@ -164,7 +165,7 @@ class Controller:
                 log.warning("the first list failed, again in %.0f s: %s", _RETRY_SECONDS, error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version)
+            self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version, listing.unreadable)
             for kind, workloads, version in listing.workloads:
                 self._inventory.workloads_listed(kind, workloads, version)
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import random
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,8 +34,11 @@ _WRITERS: Final = 8
 _ATTEMPTS: Final = 8
 """Conflicting writes in a row before the bizrq goes back to the queue."""
 
-_AGAIN_SECONDS: Final = 1.0
-"""After a failed write, or while the view of pods is too old."""
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+"""Seconds until a bizrq is tried again after a failed write, or while the view is too old; doubled each time."""
+
+_END_SECONDS: Final = 10.0
+"""How long the end of the process waits for the writes on their way."""
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ log = logging.getLogger(__name__)
 class _Known:
     """The figures of the last status that this process wrote or found right, to find out what somebody changed."""
 
+    uid: str
     version: int
     used: Mapping[str, str]
     self_used: Mapping[str, str]
@@ -68,6 +73,10 @@ class Sync:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(_WRITERS)
+        self._waiting: set[asyncio.Task[None]] = set()
+        """Refreshes that have no slot yet."""
+        self._failures: dict[str, int] = {}
+        """How often in a row a bizrq could not be written."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """One a bizrq that is being written: a second writer of this process would only conflict with the first."""
         self._known: dict[str, _Known] = {}
@@ -104,28 +113,42 @@ class Sync:
                 except TimeoutError:
                     pass
         finally:
+            for task in self._waiting:
+                task.cancel()
             if self._busy:
-                await asyncio.wait(list(self._busy.values()))
+                await asyncio.wait(list(self._busy.values()), timeout=_END_SECONDS)
 
     def _done(self, name: str, _: asyncio.Task[None]) -> None:
         self._busy.pop(name, None)
         self._changed.set()
 
     async def _look_at(self, name: str) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # for the types: this runs as a task of its own
+        self._waiting.add(task)
         try:
             async with self._slots:
+                self._waiting.discard(task)
                 await self.refresh(name)
+            self._failures.pop(name, None)
         except ViewTooOldError as error:
-            log.info("%s: nothing written: %s", name, error)
-            self._wake_in(name, _AGAIN_SECONDS)
+            self._try_again(name, 0.0, f"nothing written: {error}")
         except ClusterError as error:
             self._metrics.status_writes.labels("failed").inc()
-            log.warning("%s: its status could not be written: %s", name, error)
-            wait = error.retry_after if isinstance(error, Unavailable) else 0.0
-            self._wake_in(name, max(wait, _AGAIN_SECONDS))
+            asked = error.retry_after if isinstance(error, Unavailable) else 0.0
+            self._try_again(name, asked, f"its status could not be written: {error}")
         except Exception:
             # One bizrq that cannot be counted must not stop the others; the next event or resync tries again.
             log.exception("%s: its status could not be counted", name)
+        finally:
+            self._waiting.discard(task)
+
+    def _try_again(self, name: str, asked: float, why: str) -> None:
+        """Have a bizrq looked at later: after the seconds that the server asked for, and longer each time."""
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        wait = max(min(_FIRST_WAIT * 2.0 ** min(failures - 1, 10), _LONGEST_WAIT), min(asked, _LONGEST_WAIT))
+        log.warning("%s: %s; again in about %.0f s", name, why, wait)
+        self._wake_in(name, wait * random.uniform(0.75, 1.25))  # noqa: S311  # jitter, no secret
 
     async def refresh(self, name: str, *, always: bool = False) -> None:
         """Count a bizrq and write its status where that says something new, or ``always``.
@@ -140,6 +163,7 @@ class Sync:
             bizrq = self._inventory().bizrqs.get(name)
             if bizrq is None:
                 self._known.pop(name, None)
+                self._failures.pop(name, None)
                 return
             self._writes += 1
             writer = f"{self._process}.{self._writes}"
@@ -153,10 +177,11 @@ class Sync:
                 stored = await self._store.replace_status({**bizrq.raw, "status": status})
             except Conflict:
                 self._metrics.status_writes.labels("conflict").inc()
-                await self._read_again(bizrq)
+                if not await self._read_again(name):
+                    return
                 continue
             except NotFound:
-                self._inventory().remove_bizrq(bizrq.uid, name, bizrq.version)
+                # Its DELETED event, or the next list, takes it out of the inventory; an answer may be wrong.
                 return
             self._metrics.status_writes.labels("stored").inc()
             self._take_over(stored)
@@ -164,14 +189,14 @@ class Sync:
         msg = f"bizrq {name}: {_ATTEMPTS} conflicting writes in a row"
         raise Unavailable(msg)
 
-    async def _read_again(self, lost: Bizrq) -> None:
-        """After a conflict: decide anew on the object that won."""
+    async def _read_again(self, name: str) -> bool:
+        """After a conflict: decide anew on the object that won. False if there is none."""
         try:
-            fresh = read_bizrq(await self._store.read(lost.name))
+            fresh = read_bizrq(await self._store.read(name))
         except NotFound:
-            self._inventory().remove_bizrq(lost.uid, lost.name, lost.version)
-            return
+            return False
         self._inventory().put_bizrq(fresh)
+        return True
 
     def _take_over(self, raw: dict[str, Any]) -> None:
         """The answer to a write is the newest version there is, and ours."""
@@ -181,12 +206,12 @@ class Sync:
 
     def _remember(self, bizrq: Bizrq) -> None:
         status = bizrq.raw["status"]
-        self._known[bizrq.name] = _Known(bizrq.version, _plain(status, "used"), _plain(status, "selfUsed"))
+        self._known[bizrq.name] = _Known(bizrq.uid, bizrq.version, _plain(status, "used"), _plain(status, "selfUsed"))
 
     def _report_drift(self, bizrq: Bizrq, status: Mapping[str, Any]) -> bool:
         """Whether somebody else has put wrong figures into a status that was right; logged and counted."""
         last = self._known.get(bizrq.name)
-        if last is None or last.version == bizrq.version:
+        if last is None or last.uid != bizrq.uid or last.version == bizrq.version:
             return False
         self._known.pop(bizrq.name)
         old = bizrq.raw.get("status") or {}

@@ -94,7 +94,9 @@ def accrue(books: Books, pods: Iterable[Charged], *, keys: Iterable[str], view: 
     if view.version < seen:
         msg = f"a view at {view.version} knows less than the books, which have seen {seen}"
         raise ValueError(msg)
-    wanted = {*keys, *books.ledger, *books.settled}
+    # Keys without hours go with their place in hard, else a group that keeps renaming them would fill its status.
+    spent = (key for amounts in (books.ledger, books.settled) for key, amount in amounts.items() if amount)
+    wanted = {*keys, *spent}
     settled = {key: books.settled.get(key, 0) for key in wanted}
     open_cost = dict.fromkeys(wanted, 0)
     rate = dict.fromkeys(wanted, 0)

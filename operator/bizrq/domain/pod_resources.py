@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from bizrq.domain.amounts import add_into
+from bizrq.domain.amounts import add_into, key_by_key_max
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, keys_of_limit, keys_of_request
 
-__all__ = ["Container", "Held", "PodResources", "ResourceList", "held", "unstated"]
+__all__ = ["Container", "Held", "PodResources", "ResourceList", "held", "the_most_of", "unstated"]
 
 ResourceList = Mapping[str, Quantity]
 """Amount by container resource name, such as ``cpu`` or ``nvidia.com/gpu``."""
@@ -74,6 +74,11 @@ def held(pod: PodResources) -> Held:
         add_into(requests, pod.overhead)
         add_into(limits, {name: amount for name, amount in pod.overhead.items() if limits.get(name)})
     return Held(_in_milli(requests), _in_milli(limits))
+
+
+def the_most_of(left: Held, right: Held) -> Held:
+    """What a pod holds that held both, one after the other: by resource the larger amount."""
+    return Held(key_by_key_max(left.requests, right.requests), key_by_key_max(left.limits, right.limits))
 
 
 def _peak(

@@ -122,6 +122,9 @@ def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
 # --- conditions ------------------------------------------------------------------------------------------------------
 
 
+_CONDITIONS: Final = 16
+"""The CRD allows no more; a status must not become one that cannot be written."""
+
 _KEYS_NAMED: Final = 10
 """Keys that a message names; a bizrq may have 256, and its status is sent around with every write."""
 
@@ -147,7 +150,8 @@ def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict
         for each in (ready, over_quota, _cash(bizrq, used, counted))
     ]
     ours = {each["type"] for each in result}
-    return [*result, *(each for each in before if each.get("type") not in ours)]
+    foreign = [each for each in before if each.get("type") not in ours]
+    return [*result, *foreign[: _CONDITIONS - len(result)]]
 
 
 def _cash(bizrq: Bizrq, used: Amounts, counted: Counted) -> tuple[str, str, str, str]:
@@ -235,4 +239,7 @@ def _value(text: str) -> Quantity | str:
 
 
 def _states(status: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    return [(each["type"], each["status"], each["reason"]) for each in status.get("conditions") or []]
+    return [
+        (each["type"], each["status"], each["message"] if each["type"] == "Ready" else each["reason"])
+        for each in status.get("conditions") or []
+    ]

@@ -13,6 +13,7 @@ from typing import Final
 __all__ = ["instant", "timestamp"]
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_LAST_DAY: Final = (datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC) - _EPOCH).days
 
 
 @functools.lru_cache(maxsize=16384)  # the pods of a rollout share their seconds
@@ -24,7 +25,8 @@ def instant(text: str | None) -> int | None:
         since = datetime.datetime.fromisoformat(text) - _EPOCH
     except (ValueError, TypeError):  # the latter where it names no zone
         return None
-    return since.days * 86_400 + since.seconds if since.days >= 0 else None  # year 1 is Go's zero time
+    # Year 1 is Go's zero time; what is beyond year 9998 could not be written back in every zone.
+    return since.days * 86_400 + since.seconds if 0 <= since.days < _LAST_DAY else None
 
 
 def timestamp(moment: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.inventory.versions import Graveyard
@@ -58,9 +59,8 @@ class Bizrqs:
         self._unlink(known)
         return known
 
-    def missing(self, listed: Iterable[Bizrq], version: int) -> list[Bizrq]:
-        """What is held, older than a list at ``version``, and not in it: gone without an event."""
-        present = {bizrq.uid for bizrq in listed}
+    def missing(self, present: AbstractSet[str], version: int) -> list[Bizrq]:
+        """What is held, older than a list at ``version``, and whose UID is not in it: gone without an event."""
         return [known for known in self if known.uid not in present and known.version <= version]
 
     def _unlink(self, bizrq: Bizrq) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
@@ -16,6 +17,8 @@ from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload
 
 __all__ = ["Inventory"]
+
+_PROBLEMS_TOLD = 3
 
 log = logging.getLogger(__name__)
 
@@ -60,16 +63,17 @@ class Inventory:
         if known is None:
             return
         self.pods.forget_bizrq(name)
+        self._wake(name)
         if known.parent:
             self._wake(known.parent)
         for child in self.bizrqs.children(name):
             self._wake(child.name)
 
-    def bizrqs_listed(self, listed: Sequence[Bizrq], version: int) -> None:
-        """Take over a list of all bizrqs at ``version``."""
+    def bizrqs_listed(self, listed: Sequence[Bizrq], version: int, unreadable: AbstractSet[str] = frozenset()) -> None:
+        """Take over a list of all bizrqs at ``version``; ``unreadable`` are UIDs that were in it all the same."""
         for bizrq in listed:
             self.put_bizrq(bizrq)
-        for gone in self.bizrqs.missing(listed, version):
+        for gone in self.bizrqs.missing({each.uid for each in listed} | unreadable, version):
             self.remove_bizrq(gone.uid, gone.name, version)
 
     # --- workloads ---
@@ -79,11 +83,13 @@ class Inventory:
         known = self.workloads.put(workload)
         if isinstance(known, bool):
             return
-        for problem in workload.problems:
-            log.warning("%s: left out of the demand: %s", workload, problem)
+        if workload.problems and (known is None or known.problems != workload.problems):
+            shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
+            log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
+            self._homes.pop(workload.uid, None)
             if workload.bizrq:
-                self._homes[workload.uid] = Home(workload.bizrq, workload.models)
+                self._homes[workload.uid] = Home(workload.bizrq, workload.models, workload.namespace)
             for controller in self.owners.controllers_of(workload.uid):
                 self.pods.owner_known(controller)
             if known is not None:
@@ -99,7 +105,7 @@ class Inventory:
             self._wake(known.bizrq)
 
     def workloads_listed(
-        self, kind: Kind, listed: Sequence[Workload], version: int
+        self, kind: Kind, listed: Sequence[Workload], version: int, unreadable: AbstractSet[str] = frozenset()
     ) -> dict[str, tuple[Amounts, Amounts]]:
         """Take over a list of all labelled objects of a kind at ``version``.
 
@@ -109,7 +115,7 @@ class Inventory:
         before = {name: self._total(name) for name in touched}
         for workload in listed:
             self.put_workload(workload)
-        for gone in self.workloads.missing(kind, listed, version):
+        for gone in self.workloads.missing(kind, {each.uid for each in listed} | unreadable, version):
             self.remove_workload(gone.uid, version)
         after = {name: self._total(name) for name in touched}
         return {name: (before[name], after[name]) for name in sorted(touched) if before[name] != after[name]}
@@ -118,11 +124,12 @@ class Inventory:
 
     def sweep(self, now: int) -> None:
         """Forget what nothing refers to any more."""
-        self.owners.sweep(self.pods.has_owner)
         self.pods.sweep(lambda name: self.bizrqs.get(name) is not None, now)
+        self.owners.sweep(self.pods.has_owner)
 
     def _total(self, bizrq: str) -> Amounts:
         return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}
 
-    def _home_of(self, controller: str) -> Home | None:
-        return self._homes.get(self.owners.workload_of(controller))
+    def _home_of(self, controller: str, namespace: str) -> Home | None:
+        home = self._homes.get(self.owners.workload_of(controller))
+        return home if home is not None and home.namespace == namespace else None

@@ -66,7 +66,7 @@ class Owners:
         if item.metadata.uid in self._above:
             self._gone.add(item.metadata.uid)
 
-    def passed(self, version: int) -> None:
+    def passed(self, version: int, at: int) -> None:
         """Nothing to do: no version of a ReplicaSet counts."""
 
     def sweep(self, has_pods: Callable[[str], bool]) -> None:

@@ -6,6 +6,8 @@ stays until a status that covers its deletion has been stored [C4].
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,30 +20,38 @@ from bizrq.cluster.objects import facts_of, spec_of, template_of
 from bizrq.domain.cash import Charged, Seen
 from bizrq.domain.demand import pod_amounts
 from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow
-from bizrq.domain.pod_resources import Held, held
+from bizrq.domain.pod_resources import Held, held, the_most_of
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.resource_names import GpuResources, Models
 
 __all__ = ["Home", "Pod", "Pods"]
 
-UNKNOWN_OWNER_SECONDS: Final = 10
-"""How long a pod that is gone waits for its owner to become known; owners arrive by other watches than pods."""
+UNKNOWN_OWNER_SECONDS: Final = 60
+"""How long a pod that is gone waits for its owner to become known. Owners come by kopf, which may be away for 15 s."""
 
 UNKNOWN_BIZRQ_SECONDS: Final = 60
 """How long a pod that is gone waits for its bizrq to become known."""
 
+_LONG_TEMPLATE: Final = 1024
+"""Bytes; of longer ones a digest is kept, so that pods of a thousand containers do not fill the memory."""
+
 _TEMPLATES: Final = 50_000
 """Distinct templates kept; beyond that all are worked out anew, which costs time and nothing else."""
+
+_AMOUNTS: Final = 20_000
+"""Distinct pairs of a template and models kept, in the same way."""
 
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a pod belongs: the bizrq and the models that its workload names."""
+    """Where pods belong: the bizrq and the models that their workload names."""
 
     bizrq: str
     models: Models
+    namespace: str
+    """Of the workload. Owners are of the same namespace: a pod elsewhere only names a UID that is not its owner's."""
 
 
 class Pod(Charged, eq=False, gc=False):
@@ -50,6 +60,7 @@ class Pod(Charged, eq=False, gc=False):
     uid: str = ""
     owner: str | None = None
     """UID of its controller."""
+    namespace: str = ""
     held: Held | None = None
     home: Home | None = None
     gone_since: int = 0
@@ -62,7 +73,7 @@ class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
     def __init__(
-        self, home_of: Callable[[str], Home | None], touched: Callable[[str], None], gpus: GpuResources
+        self, home_of: Callable[[str, str], Home | None], touched: Callable[[str], None], gpus: GpuResources
     ) -> None:
         self._home_of, self._touched, self._gpus = home_of, touched, gpus
         self._by_uid: dict[str, Pod] = {}
@@ -76,6 +87,8 @@ class Pods:
         """Lists begun; each pod knows the last that had it."""
         self._version = -1
         self._newest = 0
+        self._good = 0
+        """The last instant at which the watch was known to bring what happens: an event or a bookmark came."""
         self.known_since: int | None = None
         """Version of the first list: of deletions before it nothing is known. None before it."""
         self.vanished = 0
@@ -94,23 +107,14 @@ class Pods:
         """Whether a pod is known that this UID controls."""
         return uid in self._by_owner
 
-    @property
-    def version(self) -> int:
-        """The version of this view; -1 before the first list."""
-        return self._version
-
     def view(self, now: int) -> Seen:
         """The view that a status may claim to have seen at ``now``.
 
         Behind a pod that is gone before its owner became known it does not go, for some seconds: once a status says
         that it has seen a deletion, nobody will ever charge that pod again.
         """
-        waiting = self._homeless_gone
-        while waiting and (waiting[0].home is not None or now - waiting[0].gone_since > UNKNOWN_OWNER_SECONDS):
-            pod = waiting.popleft()
-            if pod.home is None:
-                self._drop(pod)  # nobody's
-        version = self._version
+        self._let_strangers_go(now)
+        waiting, version = self._homeless_gone, self._version
         if waiting and waiting[0].deleted_at is not None:  # the oldest of them, since deletions arrive in order
             version = min(version, waiting[0].deleted_at - 1)
         return Seen(version, self._newest)
@@ -128,7 +132,7 @@ class Pods:
 
     def list_ended(self, version: int, began: int) -> None:
         """What was not listed went unseen: charged to the last instant the view was known good [C6]."""
-        good = self._newest
+        good = self._good
         self._listing = False
         for pod in [pod for pod in self._by_uid.values() if pod.last_list != self._list]:
             self.vanished += 1
@@ -137,15 +141,18 @@ class Pods:
             self._gone(pod, version, began)
         self._version = max(self._version, version)
         self._newest = max(self._newest, began)
+        self._good = began
         if self.known_since is None:
             self.known_since = version
 
     def changed(self, item: PodObject, at: int) -> None:
         """A pod was added or changed."""
+        self._good = at
         self._put(item, at)
 
     def deleted(self, item: PodObject, at: int) -> None:
         """A pod is gone; the event has its last state, under the version of the deletion."""
+        self._good = at
         version = int(item.metadata.resource_version)
         pod = self._by_uid.get(item.metadata.uid)
         if pod is None:
@@ -156,14 +163,15 @@ class Pods:
         pod.interval = deleted(pod.interval, at)
         self._gone(pod, version, at)
 
-    def passed(self, version: int) -> None:
+    def passed(self, version: int, at: int) -> None:
         """Nothing else happened up to ``version``."""
+        self._good = at
         self._version = max(self._version, version)
 
     # --- attribution ---
 
     def owner_known(self, owner: str) -> None:
-        """Look again where the pods of this controller belong: it, or its workload, has become known or changed."""
+        """Look again where the pods of this controller belong: it, or its workload, has become known."""
         for pod in self._by_owner.get(owner, ()):
             self._settle_in(pod)
 
@@ -183,12 +191,22 @@ class Pods:
 
         Should such a bizrq be made later, its budget begins with it: these pods would cost it nothing.
         """
+        self._let_strangers_go(now)
         for bizrq in [bizrq for bizrq in self._by_bizrq if not exists(bizrq)]:
             for pod in [pod for pod in self._by_bizrq[bizrq] if pod.deleted_at is not None]:
                 if now - pod.gone_since > UNKNOWN_BIZRQ_SECONDS:
                     self._drop(pod)
 
     # --- inside ---
+
+    def _let_strangers_go(self, now: int) -> None:
+        """Let go of the pods that are gone, and whose owner did not become known in time: nobody's."""
+        waiting = self._homeless_gone
+        # abs: a clock that was set back must not keep them for as long as it was set back.
+        while waiting and (waiting[0].home is not None or abs(now - waiting[0].gone_since) > UNKNOWN_OWNER_SECONDS):
+            pod = waiting.popleft()
+            if pod.home is None:
+                self._drop(pod)
 
     def _put(self, item: PodObject, at: int) -> Pod:
         metadata = item.metadata
@@ -206,7 +224,7 @@ class Pods:
 
     def _new(self, item: PodObject) -> Pod:
         uid, owner = item.metadata.uid, item.metadata.controller
-        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, None, uid, owner)
+        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, None, uid, owner, sys.intern(item.metadata.namespace))
         self._by_uid[uid] = pod
         if owner is not None:
             siblings = self._by_owner.get(owner)
@@ -223,8 +241,9 @@ class Pods:
         pod.interval = _same_or(pod.interval, follow(facts, pod.interval, at))
         pod.version = version
         if held_now is not pod.held:
-            pod.held = held_now
-            pod.amounts = _NO_AMOUNTS if pod.home is None else self._charged(held_now, pod.home.models)
+            # Resized in place: until such a pod is charged in segments, the most that it was ever seen to hold.
+            pod.held = held_now if pod.held is None else the_most_of(pod.held, held_now)
+            pod.amounts = _NO_AMOUNTS if pod.home is None else self._charged(pod.held, pod.home.models)
             if pod.home is not None:
                 self._touched(pod.home.bizrq)
         if pod.home is None:
@@ -236,13 +255,11 @@ class Pods:
             self._newest = told
 
     def _settle_in(self, pod: Pod) -> None:
-        home = self._home_of(pod.owner) if pod.owner is not None else None
+        if pod.home is not None or pod.owner is None:
+            return  # it keeps the home it has, whatever becomes of its workload [C7]
+        home = self._home_of(pod.owner, pod.namespace)
         if home is None:
-            return  # a workload that is gone or not labelled any more keeps the pods it had [C7]
-        if pod.home is not None:
-            if home == pod.home:
-                return
-            self._move_out(pod)
+            return
         pod.home = home
         if pod.held is not None:
             pod.amounts = self._charged(pod.held, home.models)
@@ -252,16 +269,6 @@ class Pods:
         else:
             pods.add(pod)
         self._touched(home.bizrq)
-
-    def _move_out(self, pod: Pod) -> None:
-        if pod.home is None:
-            return
-        pods = self._by_bizrq.get(pod.home.bizrq)
-        if pods is not None:
-            pods.discard(pod)
-            if not pods:
-                del self._by_bizrq[pod.home.bizrq]
-        self._touched(pod.home.bizrq)
 
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
@@ -288,6 +295,8 @@ class Pods:
 
     def _held(self, item: PodObject) -> Held:
         key = template_of(item.spec)
+        if len(key) > _LONG_TEMPLATE:
+            key = hashlib.blake2b(key).digest()
         known = self._templates.get(key)
         if known is None:
             pod, problems = read_pod_spec(spec_of(item.spec))
@@ -303,6 +312,8 @@ class Pods:
         key = (id(what), models)
         known = self._amounts.get(key)
         if known is None or known[0] is not what:
+            if len(self._amounts) >= _AMOUNTS:
+                self._amounts.clear()  # models are labels, which anybody may edit for ever
             amounts = pod_amounts(what, models, self._gpus)
             known = (what, {name: amount.milli() for name, amount in amounts.items()})
             self._amounts[key] = known

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts, add_into, subtract_from
 from bizrq.domain.quantity import Quantity
@@ -26,10 +27,6 @@ class Workloads:
 
     def __iter__(self) -> Iterator[Workload]:
         return iter(list(self._by_uid.values()))
-
-    def get(self, uid: str) -> Workload | None:
-        """The workload with this UID, None where it is not known or not labelled."""
-        return self._by_uid.get(uid)
 
     def total(self, bizrq: str) -> Amounts:
         """What the workloads of a bizrq demand together; a reader must not keep it, it changes with events."""
@@ -63,9 +60,8 @@ class Workloads:
         self._take_out(known)
         return known
 
-    def missing(self, kind: Kind, listed: Iterable[Workload], version: int) -> list[Workload]:
-        """What is held of a kind, older than a list at ``version``, and not in it: gone without an event."""
-        present = {workload.uid for workload in listed}
+    def missing(self, kind: Kind, present: AbstractSet[str], version: int) -> list[Workload]:
+        """What is held of a kind, older than a list at ``version`` and not ``present`` in it: gone without an event."""
         return [
             known
             for known in self

@@ -15,6 +15,8 @@ __all__ = ["FORMATS", "set_up_logs"]
 
 FORMATS: Final = ("text", "json")
 
+_LONGEST_LINE: Final = 4000
+
 _ORDINARY: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "taskName"}
 
 
@@ -40,13 +42,23 @@ class _Json(logging.Formatter):
         return json.dumps(line)
 
 
+class _Text(logging.Formatter):
+    """One line a record: names and values come from objects that anybody may have written."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # its name in logging
+        line = super().formatMessage(record)
+        if len(line) > _LONGEST_LINE:
+            line = line[:_LONGEST_LINE] + "..."
+        return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
 def set_up_logs(form: str, *, verbose: bool = False) -> None:
     """Send the logs of this process to stderr as ``text`` or ``json``."""
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
         handler.setFormatter(_Json())
     else:
-        text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        text = _Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         text.converter = time.gmtime
         handler.setFormatter(text)
     root = logging.getLogger()

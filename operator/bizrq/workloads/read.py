@@ -111,7 +111,7 @@ def _number(raw: Mapping[str, Any], path: tuple[str, ...], problems: list[FieldP
         return None
     if isinstance(value, int) and not isinstance(value, bool) and -_MAX_REPLICAS <= value <= _MAX_REPLICAS:
         return value
-    problems.append(FieldProblem(".".join(path), f"must be a whole number of pods, not {value!r}"))
+    problems.append(FieldProblem(".".join(path), f"must be a whole number of pods, not {repr(value)[:60]}"))
     return None
 
 

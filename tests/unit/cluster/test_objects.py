@@ -33,9 +33,12 @@ def test_a_pod_that_waits_for_a_node():  # [C1]
     assert (got.scheduled, got.unscheduled, got.assigned) == (None, True, False)
 
 
-def test_a_mirror_pod_is_known_by_its_annotation():
-    assert facts(pod(annotations={"kubernetes.io/config.mirror": "x"})).mirror
-    assert not facts(pod(annotations={"else": "x"})).mirror
+def test_a_mirror_pod_is_known_by_its_annotation_and_its_node():
+    mirror = {"kubernetes.io/config.mirror": "x"}
+    node = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "uid-n1"}
+    assert facts(pod(annotations=mirror, controller=node)).mirror
+    assert not facts(pod(annotations={"else": "x"}, controller=node)).mirror
+    assert not facts(pod(annotations=mirror)).mirror, "anybody may write an annotation"
 
 
 def test_year_one_and_null_say_nothing():  # [C2]

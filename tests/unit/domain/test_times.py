@@ -41,7 +41,7 @@ def test_no_text_raises(text: str) -> None:
     assert moment is None or moment >= -86_400
 
 
-@given(st.integers(0, 253_402_300_799))
+@given(st.integers(0, 253_370_764_799))
 def test_writing_and_reading_an_instant_gives_it_back(moment: int) -> None:
     text = timestamp(moment)
     assert instant(text) == moment

@@ -63,8 +63,8 @@ def test_a_list_removes_only_what_is_older_than_it_and_of_its_kind():
     table = Workloads()
     for each in (web("old", 5), web("new", 9), web("listed", 5)):
         table.put(each)
-    assert [each.name for each in table.missing(DEPLOYMENT, [web("listed", 5)], 7)] == ["old"]
-    assert table.missing(JOB, [], 7) == []
+    assert [each.name for each in table.missing(DEPLOYMENT, {"uid-listed"}, 7)] == ["old"]
+    assert table.missing(JOB, set(), 7) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30), st.integers(0, 6), st.sampled_from(["a", "b", ""]))))
@@ -108,7 +108,7 @@ def test_a_list_of_bizrqs_tells_what_went_unseen():
     table = Bizrqs()
     for raw in (bizrq("old", version=5), bizrq("new", version=9)):
         table.put(read(raw))
-    assert [each.name for each in table.missing([], 7)] == ["old"]
+    assert [each.name for each in table.missing(set(), 7)] == ["old"]
 
 
 # --- owners ---
