@@ -110,7 +110,7 @@ async def ours(client: Client, cluster: Cluster) -> dict[str, Any]:
         await asyncio.sleep(0.1)  # the watch connects
         began, events_wall = time.process_time(), time.perf_counter()
         await client.get(RELEASE)
-        await _until(lambda: inventory.pods.version >= cluster.last_version)
+        await _until(lambda: inventory.pods.view(0).version >= cluster.last_version)
         events_cpu, events_wall = time.process_time() - began, time.perf_counter() - events_wall
     finally:
         for task in tasks:

@@ -137,8 +137,8 @@ async def test_cash_keys_without_hours_go_with_their_place_in_hard(controller, s
     for number in range(5):
         await store.update_spec("team", {"hard": {f"cash/limits.cpu.m{number}-{key}": "1" for key in range(200)}})
         controller.see("team")
-        status = await controller.write("team")
-    assert len(status["cash"]["ledger"]) == 200
+        await controller.write("team")
+    assert len(store.status("team")["cash"]["ledger"]) == 200
 
 
 async def test_templates_and_models_without_end_do_not_fill_the_memory(controller, monkeypatch):
@@ -151,13 +151,13 @@ async def test_templates_and_models_without_end_do_not_fill_the_memory(controlle
     assert len(controller.inventory.pods._amounts) <= 10
 
 
-async def test_writes_that_fail_are_tried_again_after_ever_longer_waits(store, clock):
+async def test_writes_that_fail_are_tried_again_after_ever_longer_waits(store, clock, monkeypatch):
     controller = Controller(store, clock)
     controller.start([], 50)
     controller.see("team")
     store.refused_writes = 10**6
-    waits = []
-    controller.sync._wake_in = lambda name, seconds: waits.append((name, seconds))
+    waits: list[tuple[str, float]] = []
+    monkeypatch.setattr(controller.sync, "_wake_in", lambda name, seconds: waits.append((name, seconds)))
     for _ in range(8):
         await controller.sync._look_at("team")
     assert [name for name, _ in waits] == ["team"] * 8
