@@ -133,9 +133,9 @@ async def ours(client: Client, cluster: Cluster) -> dict[str, Any]:
 
 def _put_workloads(inventory: Inventory, cluster: Cluster) -> None:
     deployments = next(kind for kind in load_kinds(None) if kind.id == "deployments.apps")
-    for number, (uid, bizrq, model) in enumerate(cluster.workloads):
+    for number, (uid, namespace, bizrq, model) in enumerate(cluster.workloads):
         models = Models(cpu=model)
-        inventory.put_workload(Workload(uid, 1, deployments, "team", f"service-{number}", bizrq, models, {}))
+        inventory.put_workload(Workload(uid, 1, deployments, namespace, f"service-{number}", bizrq, models, {}))
 
 
 def _resident() -> int:
@@ -147,7 +147,7 @@ def _resident() -> int:
 
 def _check(inventory: Inventory, cluster: Cluster) -> None:
     """Stop where the figures would be those of a wrong result."""
-    names = {bizrq for _, bizrq, _ in cluster.workloads}
+    names = {bizrq for _, _, bizrq, _ in cluster.workloads}
     found = [pod for name in names for pod in inventory.pods.of(name)]
     milli = sum(pod.amounts["requests.cpu"] for pod in found)
     got = (len(inventory.pods), len(found), milli, len(inventory.owners))

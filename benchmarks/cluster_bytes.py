@@ -47,8 +47,8 @@ class Cluster(msgspec.Struct):
     """Of all pages of pods together."""
     last_version: int
     """resourceVersion of the last event."""
-    workloads: list[tuple[str, str, str | None]] = msgspec.field(default_factory=list)
-    """UID, bizrq and CPU model of each labelled workload: every second of all."""
+    workloads: list[tuple[str, str, str, str | None]] = msgspec.field(default_factory=list)
+    """UID, namespace, bizrq and CPU model of each labelled workload: every second of all."""
     attributed: int = 0
     """Pods of labelled workloads."""
     milli_cpu: int = 0
@@ -67,7 +67,7 @@ def write_cluster(folder: Path, pods: int, events: int) -> Cluster:
         if number % 2 == 0:
             labelled.add(owner.workload)
             model = "A4" if number % 8 == 0 else None
-            cluster.workloads.append((owner.workload, f"team-{number % _BIZRQS}", model))
+            cluster.workloads.append((owner.workload, owner.namespace, f"team-{number % _BIZRQS}", model))
 
     version = 1_000_000
     drawn = [begin_life(dice, owners[number * len(owners) // pods]) for number in range(pods)]

@@ -42,8 +42,10 @@ def child(module: str, *arguments: str) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
         timeout=_CHILD_SECONDS,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        sys.exit(f"python -m {module} {arguments[0]} failed, see above")
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
