@@ -5,18 +5,11 @@ import asyncio
 import pytest
 
 from bizrq.cluster.errors import NotFound, Unavailable
-from tests.component.test_sync import job, job_pod, running, team, until
 from tests.support.build import NOW, bizrq, container, pod_spec
 from tests.support.cas_store import CasStore
-from tests.support.clocks import HandClock
-from tests.support.controller import Controller
+from tests.support.controller import Controller, job, job_pod, running, team, until
 
 HOUR = 3600
-
-
-@pytest.fixture
-def clock():
-    return HandClock()
 
 
 @pytest.fixture
@@ -95,6 +88,10 @@ async def test_a_pod_resized_down_keeps_the_price_of_the_most_it_held(controller
     small["spec"] = {**pod_spec(container(limits={"cpu": "1m"})), "nodeName": "n1"}
     controller.pod(small)
     assert ledger(await controller.write("team")) == 100_000
+    controller.woken.clear()
+    small["metadata"]["resourceVersion"] = "62"
+    controller.pod(small)
+    assert controller.woken == set(), "its later events say nothing new"
 
 
 async def test_a_vanished_pod_of_a_quiet_cluster_is_charged_to_the_last_bookmark(controller, clock):

@@ -7,33 +7,11 @@ import pytest
 
 from bizrq.cluster.errors import Unavailable
 from bizrq.controller.count import ViewTooOldError
-from tests.support.build import NOW, bizrq, container, metadata, pod, pod_spec, workload
+from tests.support.build import NOW, bizrq, metadata, pod, workload
 from tests.support.cas_store import CasStore
-from tests.support.clocks import HandClock
-from tests.support.controller import Controller
+from tests.support.controller import ONE_CORE, Controller, job, job_pod, team
 
 HOUR = 3600
-ONE_CORE = pod_spec(container(limits={"cpu": "1", "memory": "1Gi"}))
-
-
-def team(**hard):
-    return bizrq("team", hard={"limits.cpu": "10", "pods": "20", "cash/limits.cpu": "100", **hard}, created=NOW - HOUR)
-
-
-def job(name="job", **fields):
-    return workload(name, kind="Job", api_version="batch/v1", replicas=None, template=ONE_CORE, **fields)
-
-
-def job_pod(name, of="job", **fields):
-    return pod(
-        name, spec=ONE_CORE, phase=fields.pop("phase", "Running"), node="n1",
-        controller={"apiVersion": "batch/v1", "kind": "Job", "name": of, "uid": f"uid-{of}"}, **fields,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def clock():
-    return HandClock()
 
 
 @pytest.fixture
@@ -450,83 +428,3 @@ async def test_not_ready_says_what_is_missing(store, clock, parent, reason, word
     ready = (await controller.write("kid"))["conditions"][0]
     assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "False", reason)
     assert words in ready["message"]
-
-
-# --- the queue -------------------------------------------------------------------------------------------------------
-
-
-async def running(controller):
-    """The loop of the sync, with wakes going to it."""
-    controller.inventory._wake = controller.inventory.pods._touched = controller.sync.wake
-    return asyncio.create_task(controller.sync.run())
-
-
-async def until(condition, seconds=5.0):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # the store has no event to wait for
-            await asyncio.sleep(0.005)
-
-
-async def test_a_burst_of_events_is_one_write(store, clock):
-    """[R1] bursts are gathered."""
-    controller = Controller(store, clock, gather=0.1)
-    controller.start([], 50)
-    controller.see("team")
-    task = await running(controller)
-    for number in range(200):
-        controller.workload(workload(f"w{number}", template=ONE_CORE))
-    await until(lambda: store.status("team").get("used", {}).get("limits.cpu") == "200")
-    assert store.writes == 1
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def test_a_bizrq_that_cannot_be_counted_does_not_stop_the_others(store, clock, caplog):
-    controller = Controller(store, clock)
-    store.put(bizrq("other", hard={"limits.cpu": "4"}))
-    controller.start([], 50)
-    controller.see("team", "other")
-    broken = controller.inventory.bizrqs.get("team")
-    object.__setattr__(broken, "hard", None)
-    task = await running(controller)
-    controller.sync.wake("team")
-    controller.workload(workload(bizrq="other", template=ONE_CORE))
-    await until(lambda: store.status("other").get("used") == {"limits.cpu": "1"})
-    assert "team: its status could not be counted" in caplog.text
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def test_a_failed_write_is_tried_again(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
-    store.refused_writes = 1
-    task = await running(controller)
-    controller.workload(workload(template=ONE_CORE))
-    await until(lambda: store.status("team").get("used", {}).get("limits.cpu") == "1")
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def test_an_end_finishes_the_writes_on_their_way(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
-    task = await running(controller)
-    started, go_on = asyncio.Event(), asyncio.Event()
-    write = store.replace_status
-
-    async def slow(raw):
-        started.set()
-        await go_on.wait()
-        return await write(raw)
-
-    store.replace_status = slow
-    controller.workload(workload(template=ONE_CORE))
-    await started.wait()
-    task.cancel()
-    await asyncio.sleep(0)
-    go_on.set()
-    await asyncio.wait([task])
-    assert store.writes == 1

@@ -5,6 +5,7 @@ Events are delivered as JSON through the same structs and readers as in the real
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,14 +20,17 @@ from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
+from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
 from tests.support.cas_store import CasStore
 from tests.support.clocks import HandClock
 
-__all__ = ["DEPLOYMENT", "JOB", "Controller", "pod_object"]
+__all__ = ["DEPLOYMENT", "JOB", "ONE_CORE", "Controller", "job", "job_pod", "pod_object", "running", "team", "until"]
 
 DEPLOYMENT, JOB = built_in()[:2]
 
 JSON = dict[str, Any]
+
+ONE_CORE = pod_spec(container(limits={"cpu": "1", "memory": "1Gi"}))
 
 _pods = msgspec.json.Decoder(PodObject)
 _owned = msgspec.json.Decoder(Owned)
@@ -106,3 +110,33 @@ class Controller:
         """One refresh; the stored status after it."""
         await self.sync.refresh(name, always=always)
         return self.store.status(name)
+
+
+# --- what the tests are about ---
+
+
+def team(**hard):
+    return bizrq("team", hard={"limits.cpu": "10", "pods": "20", "cash/limits.cpu": "100", **hard}, created=NOW - 3600)
+
+
+def job(name="job", **fields):
+    return workload(name, kind="Job", api_version="batch/v1", replicas=None, template=ONE_CORE, **fields)
+
+
+def job_pod(name, of="job", **fields):
+    return pod(
+        name, spec=ONE_CORE, phase=fields.pop("phase", "Running"), node="n1",
+        controller={"apiVersion": "batch/v1", "kind": "Job", "name": of, "uid": f"uid-{of}"}, **fields,
+    )  # fmt: skip
+
+
+async def running(controller):
+    """The loop of the sync, with wakes going to it."""
+    controller.inventory._wake = controller.inventory.pods._touched = controller.sync.wake
+    return asyncio.create_task(controller.sync.run())
+
+
+async def until(condition, seconds=5.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # the store has no event to wait for
+            await asyncio.sleep(0.005)

@@ -127,21 +127,18 @@ class Reflector(Generic[T]):
             except Gone as error:
                 log.warning("%s: the watch has a gap, listing again: %s", self._url, error)
                 self._version = None
-                if self._events > events:
-                    wait = 0.0
-                wait = min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)
+                wait = _longer(0.0 if self._events > events else wait)
             except ClusterError as error:
                 self._failed()
-                if self.heard > heard:
-                    wait = 0.0  # it had worked meanwhile: this is a new failure, not one more of the same
-                wait = min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)
+                # If it had worked meanwhile, this is a new failure, not one more of the same.
+                wait = _longer(0.0 if self.heard > heard else wait)
                 asked = error.retry_after if isinstance(error, Unavailable) else 0.0
                 wait = max(wait, min(asked, _LONGEST_WAIT))
                 log.warning("%s: %s; again in about %.1f s", self._url, error, wait)
             except msgspec.DecodeError as error:
                 self._failed()
                 self._version = None  # what could not be read may matter: start from a list
-                wait = min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)
+                wait = _longer(wait)
                 log.exception("%s: an object could not be read", self._url, exc_info=error)
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
 
@@ -208,3 +205,8 @@ class Reflector(Generic[T]):
                 return
         self._events += 1
         self._version = int(item.metadata.resource_version)  # type: ignore[attr-defined]  # every item has metadata
+
+
+def _longer(wait: float) -> float:
+    """The seconds to wait after one more failure."""
+    return min(max(wait * 2, _FIRST_WAIT), _LONGEST_WAIT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from bizrq.domain.amounts import KEYS_NAMED
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import accrue, keep_over_a_gap
 from bizrq.domain.resource_names import GpuResources
@@ -19,8 +20,6 @@ __all__ = ["ViewTooOldError", "count"]
 
 SKEW_SECONDS: Final = 60
 """How far the clocks of two controllers may be apart."""
-
-_KEYS_NAMED: Final = 10
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +85,6 @@ def _not_ready(bizrq: Bizrq, inventory: Inventory, circle: tuple[str, ...]) -> N
         return NotReady("ParentNotFound", f"the parent {bizrq.parent} does not exist; create it, or delete this bizrq")
     missing = missing_keys(bizrq, parent)
     if missing:
-        named = ", ".join(missing[:_KEYS_NAMED]) + (", ..." if len(missing) > _KEYS_NAMED else "")
+        named = ", ".join(missing[:KEYS_NAMED]) + (", ..." if len(missing) > KEYS_NAMED else "")
         return NotReady("KeyMissing", f"spec.hard lacks keys that the parent {parent.name} has: {named}")
     return None

@@ -17,13 +17,14 @@ from bizrq.cluster.client import Client
 from bizrq.cluster.errors import Gone, NotFound
 from bizrq.cluster.objects import Page
 from bizrq.cluster.store import BIZRQS_URL
+from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
 from bizrq.domain.resource_names import GpuResources
 from bizrq.inventory.inventory import Inventory
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload, read_workload
 
-__all__ = ["Feed", "Listing"]
+__all__ = ["Feed", "Listing", "take_over"]
 
 _PAGE: Final = 500
 _ATTEMPTS: Final = 3
@@ -106,6 +107,16 @@ class Feed:
                 if last:
                     raise
         raise AssertionError
+
+
+def take_over(listing: Listing, inventory: Inventory) -> list[tuple[Kind, str, Amounts, Amounts]]:
+    """Put a list into an inventory; for each kind and bizrq whose total that changed, the totals before and after."""
+    inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version, listing.unreadable)
+    return [
+        (kind, bizrq, before, after)
+        for kind, workloads, version in listing.workloads
+        for bizrq, (before, after) in inventory.workloads_listed(kind, workloads, version, listing.unreadable).items()
+    ]
 
 
 def _readable(

@@ -15,9 +15,9 @@ from typing import Final
 from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError
 from bizrq.controller.count import ViewTooOldError
-from bizrq.controller.feed import Feed, Listing
+from bizrq.controller.feed import Feed, Listing, take_over
 from bizrq.controller.sync import Sync
-from bizrq.domain.amounts import Amounts
+from bizrq.domain.amounts import Amounts, first_of
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
 
@@ -31,8 +31,6 @@ _AFTER_A_START: Final = 3.0
 
 _WRITERS: Final = 4
 """Statuses a resync writes side by side, besides those that events ask for."""
-
-_KEYS_TOLD: Final = 10
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +79,9 @@ class Resync:
                 group.create_task(self._write(bizrq.name, slots))
 
     def _take_over(self, listing: Listing) -> None:
-        self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version, listing.unreadable)
-        for kind, workloads, version in listing.workloads:
-            changed = self._inventory.workloads_listed(kind, workloads, version, listing.unreadable)
-            for bizrq, (before, after) in changed.items():
-                self._metrics.drift.labels("workloads").inc()
-                log.warning("%s: drift: a watch had missed %s: %s", bizrq, kind.id, _differences(before, after))
+        for kind, bizrq, before, after in take_over(listing, self._inventory):
+            self._metrics.drift.labels("workloads").inc()
+            log.warning("%s: drift: a watch had missed %s: %s", bizrq, kind.id, _differences(before, after))
 
     async def _write(self, name: str, slots: asyncio.Semaphore) -> None:
         async with slots:
@@ -104,5 +99,4 @@ class Resync:
 
 def _differences(before: Amounts, after: Amounts) -> str:
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    shown = [f"{key} was {before.get(key, 0)}, is {after.get(key, 0)}" for key in keys[:_KEYS_TOLD]]
-    return ", ".join(shown) + (f" and {len(keys) - len(shown)} more keys" if len(keys) > len(shown) else "")
+    return first_of(keys, lambda key: f"{key} was {before.get(key, 0)}, is {after.get(key, 0)}")

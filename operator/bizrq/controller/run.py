@@ -22,7 +22,7 @@ from bizrq.cluster.objects import Owned
 from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
-from bizrq.controller.feed import Feed
+from bizrq.controller.feed import Feed, take_over
 from bizrq.controller.handlers import make_registry, make_settings
 from bizrq.controller.kopf_run import KopfRun
 from bizrq.controller.resync import Resync
@@ -165,9 +165,7 @@ class Controller:
                 log.warning("the first list failed, again in %.0f s: %s", _RETRY_SECONDS, error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            self._inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version, listing.unreadable)
-            for kind, workloads, version in listing.workloads:
-                self._inventory.workloads_listed(kind, workloads, version)
+            take_over(listing, self._inventory)
             return
 
     # --- health ---

@@ -6,13 +6,27 @@ limited is for the caller to say [K5].
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Final
 
 from bizrq.domain.quantity import Quantity
 
-__all__ = ["Amounts", "add_into", "exceeding", "key_by_key_max", "only", "subtract_from", "total"]
+__all__ = [
+    "KEYS_NAMED",
+    "Amounts",
+    "add_into",
+    "exceeding",
+    "first_of",
+    "key_by_key_max",
+    "only",
+    "subtract_from",
+    "total",
+]
 
 Amounts = Mapping[str, Quantity]
+
+KEYS_NAMED: Final = 10
+"""Keys that a message names; a bizrq may have 256, and its status is sent around with every write."""
 
 
 def add_into(target: dict[str, Quantity], more: Amounts) -> None:
@@ -62,3 +76,9 @@ def only(amounts: Amounts, keys: Container[str]) -> dict[str, Quantity]:
 def exceeding(used: Amounts, hard: Amounts) -> list[str]:
     """The keys whose ``used`` is above ``hard``, in alphabetical order; what ``hard`` lacks is not limited [K5]."""
     return sorted(key for key, limit in hard.items() if (amount := used.get(key)) is not None and amount > limit)
+
+
+def first_of(keys: Sequence[str], told: Callable[[str], str]) -> str:
+    """What is told of the first keys, and how many there are besides."""
+    rest = len(keys) - KEYS_NAMED
+    return ", ".join(map(told, keys[:KEYS_NAMED])) + (f" and {rest} more keys" if rest > 0 else "")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bizrq.domain.amounts import Amounts, exceeding
+from bizrq.domain.amounts import KEYS_NAMED, Amounts, exceeding, first_of
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import Books, budget, carried, hours, hours_text
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
@@ -125,14 +125,11 @@ def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
 _CONDITIONS: Final = 16
 """The CRD allows no more; a status must not become one that cannot be written."""
 
-_KEYS_NAMED: Final = 10
-"""Keys that a message names; a bizrq may have 256, and its status is sent around with every write."""
-
 
 def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
     blocked = counted.not_ready
     if bizrq.problems:
-        blocked = NotReady("InvalidHard", "; ".join(bizrq.problems[:_KEYS_NAMED]))
+        blocked = NotReady("InvalidHard", "; ".join(bizrq.problems[:KEYS_NAMED]))
     ready = (
         ("Ready", "False", blocked.reason, blocked.message)
         if blocked
@@ -171,8 +168,7 @@ def _is_exhausted(key: str, limit: Quantity, used: Amounts, counted: Counted) ->
 
 
 def _used_of(keys: list[str], used: Amounts, hard: Amounts) -> str:
-    shown = [f"{key} {_text(key, used[key])} of {_text(key, hard[key])}" for key in keys[:_KEYS_NAMED]]
-    return ", ".join(shown) + (f" and {len(keys) - len(shown)} more keys" if len(keys) > len(shown) else "")
+    return first_of(keys, lambda key: f"{key} {_text(key, used[key])} of {_text(key, hard[key])}")
 
 
 def _condition(

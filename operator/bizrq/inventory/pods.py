@@ -242,10 +242,12 @@ class Pods:
         pod.version = version
         if held_now is not pod.held:
             # Resized in place: until such a pod is charged in segments, the most that it was ever seen to hold.
-            pod.held = held_now if pod.held is None else the_most_of(pod.held, held_now)
-            pod.amounts = _NO_AMOUNTS if pod.home is None else self._charged(pod.held, pod.home.models)
-            if pod.home is not None:
-                self._touched(pod.home.bizrq)
+            most = held_now if pod.held is None else the_most_of(pod.held, held_now)
+            if most != pod.held:
+                pod.held = most
+                if pod.home is not None:
+                    pod.amounts = self._charged(most, pod.home.models)
+                    self._touched(pod.home.bizrq)
         if pod.home is None:
             self._settle_in(pod)
         if not self._listing:

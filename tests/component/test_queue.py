@@ -1,0 +1,81 @@
+"""How wakes are gathered, and what the end of the process does to writes on their way [R1]."""
+
+import asyncio
+
+import pytest
+
+from tests.support.build import bizrq, workload
+from tests.support.cas_store import CasStore
+from tests.support.controller import ONE_CORE, Controller, running, team, until
+
+
+@pytest.fixture
+def store():
+    store = CasStore()
+    store.put(team())
+    return store
+
+
+async def test_a_burst_of_events_is_one_write(store, clock):
+    """[R1] bursts are gathered."""
+    controller = Controller(store, clock, gather=0.1)
+    controller.start([], 50)
+    controller.see("team")
+    task = await running(controller)
+    for number in range(200):
+        controller.workload(workload(f"w{number}", template=ONE_CORE))
+    await until(lambda: store.status("team").get("used", {}).get("limits.cpu") == "200")
+    assert store.writes == 1
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_bizrq_that_cannot_be_counted_does_not_stop_the_others(store, clock, caplog):
+    controller = Controller(store, clock)
+    store.put(bizrq("other", hard={"limits.cpu": "4"}))
+    controller.start([], 50)
+    controller.see("team", "other")
+    broken = controller.inventory.bizrqs.get("team")
+    object.__setattr__(broken, "hard", None)
+    task = await running(controller)
+    controller.sync.wake("team")
+    controller.workload(workload(bizrq="other", template=ONE_CORE))
+    await until(lambda: store.status("other").get("used") == {"limits.cpu": "1"})
+    assert "team: its status could not be counted" in caplog.text
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_failed_write_is_tried_again(store, clock):
+    controller = Controller(store, clock)
+    controller.start([], 50)
+    controller.see("team")
+    store.refused_writes = 1
+    task = await running(controller)
+    controller.workload(workload(template=ONE_CORE))
+    await until(lambda: store.status("team").get("used", {}).get("limits.cpu") == "1")
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_an_end_finishes_the_writes_on_their_way(store, clock):
+    controller = Controller(store, clock)
+    controller.start([], 50)
+    controller.see("team")
+    task = await running(controller)
+    started, go_on = asyncio.Event(), asyncio.Event()
+    write = store.replace_status
+
+    async def slow(raw):
+        started.set()
+        await go_on.wait()
+        return await write(raw)
+
+    store.replace_status = slow
+    controller.workload(workload(template=ONE_CORE))
+    await started.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([task])
+    assert store.writes == 1
