@@ -74,6 +74,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="ARGS",
         help='further arguments of `bizrq controller`, as one word: --operator-args="--resync-seconds 5"',
     )
+    up.add_argument(
+        "--webhook-args",
+        type=shlex.split,
+        default=(),
+        metavar="ARGS",
+        help="further arguments of `bizrq webhook`, likewise",
+    )
     up.add_argument("--durable", action="store_true", help="etcd syncs to disk, as it must where the machine may stop")
 
     down = commands.add_parser(
@@ -152,6 +159,7 @@ def _up(arguments: argparse.Namespace) -> int:
                 durable=arguments.durable,
                 pieces=arguments.pieces,
                 operator_args=arguments.operator_args,
+                webhook_args=arguments.webhook_args,
             )
         )
     )

@@ -21,6 +21,7 @@ from testbed import (
     ports,
     servers,
     statefolder,
+    webhooks,
     workload_controllers,
 )
 from testbed.api import Api
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 _DOWN_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-_STAGE_CRD = "stages.kwok.x-k8s.io"
 _PIECES_PARTS = {"rollouts": "rollouts", "tfjob": "training", "prometheus": "prometheus", "operator": None}
 PIECES = tuple(_PIECES_PARTS)
 _STAGE_CRD = "stages.kwok.x-k8s.io"
@@ -89,6 +89,7 @@ def up(
     count: int = nodes.DEFAULT_NODES,
     pieces: Sequence[str] = (),
     operator_args: Sequence[str] = (),
+    webhook_args: Sequence[str] = (),
     owner: int | None = None,
     durable: bool = False,
     progress: Progress | None = None,
@@ -113,7 +114,7 @@ def up(
         bed = Bed(state, folders, progress)
         _start_api_server(bed, durable=durable)
         _start_controllers(bed, count)
-        _start_pieces(bed, pieces, operator_args)
+        _start_pieces(bed, pieces, operator_args, webhook_args)
         description = bed.describe()
         statefolder.write_json(state / statefolder.DESCRIPTION, description)
         control.ask(state, do="own", pid=owner)
@@ -185,7 +186,7 @@ def _start_controllers(bed: Bed, count: int) -> None:
         api.close()
 
 
-def _start_pieces(bed: Bed, pieces: Sequence[str], operator_args: Sequence[str]) -> None:
+def _start_pieces(bed: Bed, pieces: Sequence[str], operator_args: Sequence[str], webhook_args: Sequence[str]) -> None:
     """The operator last, so that it is stopped first and finds the kinds that it counts."""
     state, files, kubectl = bed.state, bed.kubeconfigs, bed.kubectl()
     api = bed.api()
@@ -198,7 +199,10 @@ def _start_pieces(bed: Bed, pieces: Sequence[str], operator_args: Sequence[str])
             bed.more["prometheus_url"] = metrics.start_prometheus(state, bed.program("prometheus", "prometheus"))
         if "operator" in pieces:
             operator_process.install(kubectl)
-            operator = operator_process.start(state, files["bizrq-controller"], "operator", operator_args)
+            replicas = webhooks.start(state, kubectl, arguments=webhook_args)
+            replicas.install()
+            bed.more["webhooks"] = replicas.describe()
+            operator = operator_process.start(state, files[operator_process.CONTROLLER], "operator", operator_args)
             bed.more["metrics_url"] = operator.metrics_url
     finally:
         api.close()

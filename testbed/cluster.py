@@ -4,6 +4,10 @@ with Cluster(nodes=2) as cluster:
     cluster.kubectl("get", "nodes")
     operator = cluster.start_operator(["--resync-seconds=5"])
     operator.kill9()
+    with cluster.start_webhooks(count=2) as webhooks:
+        webhooks.install()
+        webhooks.replicas[0].kill9()
+        webhooks.restart(0)
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbed import bed, control, operator_process
+from testbed import bed, control, operator_process, webhooks
 from testbed.kubectl import Kubectl
 from testbed.nodes import DEFAULT_NODES
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from testbed.operator_process import Operator
+    from testbed.webhooks import Webhooks
 
 _OPERATOR = "operator"
 
@@ -36,6 +41,7 @@ class Cluster:
         nodes: int = DEFAULT_NODES,
         pieces: Sequence[str] = (),
         operator_args: Sequence[str] = (),
+        webhook_args: Sequence[str] = (),
         durable: bool = False,
         owner: int | None = None,
     ) -> None:
@@ -47,6 +53,7 @@ class Cluster:
         self._nodes = nodes
         self._pieces = pieces
         self._operator_args = operator_args
+        self._webhook_args = webhook_args
         self._durable = durable
         self._owner = owner or os.getpid()
         self._operators = 0
@@ -63,6 +70,7 @@ class Cluster:
             durable=self._durable,
             pieces=self._pieces,
             operator_args=self._operator_args,
+            webhook_args=self._webhook_args,
         )
         self._operators = int(_OPERATOR in self._pieces)
         return self
@@ -124,4 +132,26 @@ class Cluster:
             operator_process.install(self.kubectl)
         self._operators += 1
         name = _OPERATOR if self._operators == 1 else f"{_OPERATOR}-{self._operators}"
-        return operator_process.start(self.state, self.kubeconfigs["bizrq-controller"], name, arguments, env)
+        return operator_process.start(self.state, self.kubeconfigs[operator_process.CONTROLLER], name, arguments, env)
+
+    def start_webhooks(
+        self,
+        count: int = 2,
+        arguments: Sequence[str] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        install: bool = True,
+    ) -> Webhooks:
+        """Start so many webhook replicas of this checkout behind one address, and wait until they are ready.
+
+        ``install`` applies CRDs and rights before. Nobody is asked before `Webhooks.install`; use the result as a
+        context manager, or call its ``stop``, where the cluster goes on. Raises BedError.
+        """
+        if install:
+            operator_process.install(self.kubectl)
+        return webhooks.start(self.state, self.kubectl, count=count, arguments=arguments, env=env)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Those that the piece ``operator`` started."""
+        return webhooks.described(self.state, self.kubectl, self.description["webhooks"])

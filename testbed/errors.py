@@ -10,6 +10,7 @@ BedError             always with a message for people that says what to do
 +-- NotReady         something did not become ready in time
 +-- NotAvailable     a piece of the checkout that was asked for is not there
 +-- KubectlFailed    kubectl ended with an error; the message is its stderr
++-- HelmFailed       helm ended with an error; the message is what it said
 """
 
 from __future__ import annotations
@@ -53,3 +54,7 @@ class NotAvailable(BedError):
 
 class KubectlFailed(BedError):
     """kubectl ended with an error."""
+
+
+class HelmFailed(BedError):
+    """helm ended with an error."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from testbed import metrics, servers
+from testbed import chart, metrics, servers
 from testbed.control import ROOT
 from testbed.errors import NotAvailable
 from testbed.identities import NAMESPACE
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
     from testbed.kubectl import Kubectl
 
-_CRDS = "crds/*.yaml"
-_RIGHTS = "charts/bizrq/templates/*controller-rbac*.yaml"
-_ENTRY = ROOT / "operator" / "bizrq" / "__main__.py"
-_GRACE_SECONDS = 15.0  # it lets go of its lease and finishes open requests
+CONTROLLER: Final = "bizrq-controller"  # its identity
+GRACE_SECONDS: Final = 15.0  # it lets go of its lease and finishes open requests
+_CRDS: Final = "crds/*.yaml"
+_ENTRY: Final = ROOT / "operator" / "bizrq" / "__main__.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +33,38 @@ class Operator(servers.Server):
 
 
 def install(kubectl: Kubectl) -> None:
-    """Apply the CRDs and the controller's rights as administrator; again is fine.
+    """Apply the CRDs, and the rights that the chart gives, as administrator; again is fine.
 
-    Raises NotAvailable if the checkout has none.
+    Raises NotAvailable if the checkout has none, HelmFailed, KubectlFailed.
     """
-    crds, rights = _files(_CRDS), _files(_RIGHTS)
-    kubectl(
-        "apply",
-        "--server-side",
-        "-f",
-        "-",
-        stdin=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}",
-    )
-    kubectl("apply", "--server-side", *(f"--filename={file}" for file in (*crds, *rights)))
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"--filename={file}" for file in crds))
+    crds = [f"--filename={file}" for file in sorted(ROOT.glob(_CRDS))]
+    if not crds:
+        raise NotAvailable(f"this checkout has no {_CRDS}: the operator cannot be installed")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    objects = {"apiVersion": "v1", "kind": "List", "items": [namespace, *chart.rights()]}
+    kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(objects))
+    kubectl("apply", "--server-side", *crds)
+    kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)
 
 
-def _files(pattern: str) -> list[Path]:
-    files = sorted(ROOT.glob(pattern))
-    if not files:
-        raise NotAvailable(f"this checkout has no {pattern}: the operator cannot be installed")
-    for file in files:
-        if "{{" in file.read_text(encoding="utf-8"):
-            raise NotAvailable(f"{file.relative_to(ROOT)} has template directives, and can only be applied by helm")
-    return files
+def command() -> list[str]:
+    """How ``bizrq`` of this checkout is run. Raises NotAvailable if there is none."""
+    if not _ENTRY.exists():
+        raise NotAvailable(f"this checkout has no {_ENTRY.relative_to(ROOT)}: there is no operator to start")
+    return [sys.executable, "-m", "bizrq"]
+
+
+def environment(kubeconfig: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a process of bizrq finds in its environment: ours, and ``env`` in place of it."""
+    paths = [str(ROOT / "operator"), os.environ.get("PYTHONPATH", "")]
+    return {
+        "BIZRQ_DRAIN_SECONDS": "0",  # in a test bed nobody goes on sending to a webhook that is told to end
+        **os.environ,  # it is the checkout's code that is tried, and BIZRQ_ variables may be part of the trial
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONUNBUFFERED": "1",
+        "KUBECONFIG": str(kubeconfig),
+        **(env or {}),
+    }
 
 
 def start(
@@ -65,25 +74,15 @@ def start(
 
     Raises NotAvailable if the checkout has no operator, ProcessDied, NotReady.
     """
-    if not _ENTRY.exists():
-        raise NotAvailable(f"this checkout has no {_ENTRY.relative_to(ROOT)}: there is no operator to start")
-    paths = [str(ROOT / "operator"), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,  # it is the checkout's code that is tried, and BIZRQ_ variables may be part of the trial
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "PYTHONUNBUFFERED": "1",
-        "KUBECONFIG": str(kubeconfig),
-        **(env or {}),
-    }
-    command = (sys.executable, "-m", "bizrq", "controller")
+    bizrq = command()
     server, port = servers.start_listening(
         state,
         name,
-        lambda port: [*command, f"--metrics-port={port}", *arguments],
+        lambda port: [*bizrq, "controller", f"--metrics-port={port}", *arguments],
         count=1,
         ready=lambda port: servers.answers(port, "/readyz"),
-        env=environment,
-        grace=_GRACE_SECONDS,
+        env=environment(kubeconfig, env),
+        grace=GRACE_SECONDS,
     )
     metrics.add_target(state, name, port)
     return Operator(server.state, server.name, server.pid, server.log, f"http://127.0.0.1:{port}/metrics")

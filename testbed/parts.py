@@ -102,7 +102,7 @@ _ALL = (
         # Without these the server says that it is v0.0.0, and clients refuse it.
         ldflags=f"-s -w -X {_VERSION}.gitVersion=v1.36.3 -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36",
     ),
-    Part("helm", ("helm",), 100),
+    Part("helm", ("helm",), 110),
     Part(
         "rollouts",
         ("rollouts-controller",),
@@ -121,4 +121,6 @@ _ALL = (
     Part("prometheus", ("prometheus", "promtool"), 240),
 )
 PARTS = {part.name: part for part in _ALL}
-BASE = tuple(PARTS[name] for name in ("etcd", "kwok", "kubernetes"))  # the shortest build first: errors show early
+BASE = tuple(
+    PARTS[name] for name in ("etcd", "kwok", "helm", "kubernetes")
+)  # the shortest build first: errors show early

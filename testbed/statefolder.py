@@ -5,6 +5,7 @@ control.sock    the supervisor's ear
 state.json      what the supervisor started, and how it ended
 testbed.json    the line that ``up`` printed
 kubeconfig      the admin's; kubeconfigs/ has the others
+webhooks/       a folder for each start of webhooks: the token of their path, their certificates
 logs/           one file a process; the only thing that can outlive ``down``
 """
 
@@ -27,7 +28,8 @@ STATE = "state.json"
 DESCRIPTION = "testbed.json"
 LOGS = "logs"
 TARGETS = "targets"
-_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS)
+WEBHOOKS = "webhooks"
+_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS)
 _KNOWN = frozenset(
     {
         LOCK,
@@ -116,6 +118,12 @@ def write_json(path: Path, value: Any) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(value, file)
     new.replace(path)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file, readable by its owner only from the first moment."""
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -18,6 +18,12 @@ class Clock(Protocol):
     def now(self) -> int:
         """The instant, in whole seconds since 1970 in UTC."""
 
+    def milliseconds(self) -> int:
+        """The same in milliseconds: for texts that people read, never for cash [C3]."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever go forward, from some start: for waits [A4]."""
+
 
 class SystemClock:
     """The clock of this machine."""
@@ -25,3 +31,11 @@ class SystemClock:
     def now(self) -> int:
         """The instant, in whole seconds since 1970 in UTC."""
         return int(time.time())
+
+    def milliseconds(self) -> int:
+        """The instant in milliseconds since 1970 in UTC."""
+        return time.time_ns() // 10**6
+
+    def monotonic(self) -> float:
+        """Seconds that only ever go forward."""
+        return time.monotonic()

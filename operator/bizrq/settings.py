@@ -12,6 +12,7 @@ from typing import Final
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 
 __all__ = ["DEFAULT_GATHER_SECONDS", "DEFAULT_METRICS_PORT", "DEFAULT_RESYNC_SECONDS", "ControllerSettings"]
+__all__ += ["DEFAULT_DRAIN_SECONDS", "DEFAULT_PORT", "DEFAULT_WEBHOOK_METRICS_PORT", "WebhookSettings"]
 
 DEFAULT_RESYNC_SECONDS: Final = 300.0
 """Every status is recomputed and written at least this often [R2]."""
@@ -20,6 +21,14 @@ DEFAULT_GATHER_SECONDS: Final = 0.25
 """How long events of one bizrq are gathered into one write [R1]: within 0.2 and 0.5 s."""
 
 DEFAULT_METRICS_PORT: Final = 8080
+
+DEFAULT_WEBHOOK_METRICS_PORT: Final = 8081
+"""Another than the controller's: both may run on one machine."""
+
+DEFAULT_PORT: Final = 9443
+
+DEFAULT_DRAIN_SECONDS: Final = 5.0
+"""About what it takes until every API server knows that an endpoint is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +42,25 @@ class ControllerSettings:
     workloads: Path | None = None
     """A YAML file with more kinds of workload."""
     gpus: GpuResources = field(default=DEFAULT_GPU_RESOURCES)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """What ``bizrq webhook`` was told. At least one of ``path_token_file`` and ``client_ca_file`` is there."""
+
+    cert_file: Path
+    """Our certificate in PEM, with those that are between it and its authority behind it."""
+    key_file: Path
+    path_token_file: Path | None = None
+    """Tokens of the path, one a line."""
+    client_ca_file: Path | None = None
+    """The authority, in PEM, of clients that need no token."""
+    port: int = DEFAULT_PORT
+    """Serves reviews; 0 picks a free one."""
+    workloads: Path | None = None
+    """A YAML file with more kinds of workload."""
+    metrics_port: int = DEFAULT_WEBHOOK_METRICS_PORT
+    """Serves /metrics, /healthz and /readyz; 0 picks a free one."""
+    gpus: GpuResources = field(default=DEFAULT_GPU_RESOURCES)
+    drain_seconds: float = DEFAULT_DRAIN_SECONDS
+    """How long requests are still accepted after SIGTERM."""

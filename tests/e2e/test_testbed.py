@@ -18,16 +18,18 @@ import requests
 
 from testbed import bed, build, ports
 from testbed.cluster import Cluster
-from testbed.errors import KubectlFailed
+from testbed.errors import KubectlFailed, ProcessDied
 from testbed.parts import PARTS
 from testbed.processes import Proc
 from testbed.progress import Progress
+from tests.support.bizrqs import Bizrq, bizrq, labels_for, tree
 from tests.support.kube import client, deployment, job, parse_time, pod, wait_until, watch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ["supervisor", "etcd", "apiserver", "controller-manager", "scheduler", "kwok"]
+OPERATOR = ["webhook-1", "webhook-2", "balancer-1", "operator"]
 LATE = 5  # seconds that a busy machine may be late with the end of a pod
 RUN, TERMINATE, END = (f"testbed.bizrq.io/{name}" for name in ("run-seconds", "terminate-seconds", "end"))
 
@@ -317,6 +319,137 @@ def test_an_operator_is_started_killed_and_ended_by_itself(cluster: Cluster) -> 
     assert second.name not in cluster.pids
 
 
+# --- webhooks --------------------------------------------------------------------------------------------------------
+
+
+def orphan(api: pykube.HTTPClient) -> Bizrq:
+    """A bizrq without its parent, which only a webhook refuses [T1]."""
+    return bizrq(api, "orphan", {"pods": "1"}, parent="nobody")
+
+
+def is_reviewed(group: Bizrq, pods: int) -> bool:
+    """Change a quota, which must be allowed; False if no webhook could be asked."""
+    try:
+        group.patch({"spec": {"hard": {"pods": str(pods)}}})
+    except pykube.exceptions.HTTPError as error:
+        if "failed calling webhook" not in str(error):
+            raise
+        return False
+    return True
+
+
+def webhook_names(cluster: Cluster) -> list[str]:
+    """Those of the processes that run."""
+    return sorted(name for name in cluster.pids if name.startswith(("webhook", "balancer")))
+
+
+def test_webhooks_answer_at_one_address_as_long_as_one_of_them_lives(
+    cluster: Cluster, admin: pykube.HTTPClient
+) -> None:
+    with cluster.start_webhooks() as webhooks:
+        assert len(webhook_names(cluster)) == 3
+        for replica in webhooks.replicas:
+            assert "bizrq_build_info" in requests.get(replica.metrics_url, timeout=10).text
+        webhooks.install()
+        with pytest.raises(pykube.exceptions.HTTPError, match="denied the request"):
+            orphan(admin).create()
+        with tree(bizrq(admin, "reviewed", {"pods": "1"})) as (group,):
+            first, second = webhooks.replicas
+            first.kill9()
+            assert first.exit_code() == -signal.SIGKILL
+            wait_until(lambda: is_reviewed(group, 2), "the other one answers")
+            second.kill9()
+            assert not is_reviewed(group, 3)
+            again = webhooks.restart(0)
+            assert again is webhooks.replicas[0]
+            assert again.pid != first.pid
+            assert (again.name, again.port, again.metrics_url) == (first.name, first.port, first.metrics_url)
+            assert is_reviewed(group, 4)
+    assert not webhook_names(cluster)
+    with tree(orphan(admin)):
+        pass
+
+
+def test_only_the_namespaces_that_a_test_names_wait_for_its_webhooks(
+    cluster: Cluster, admin: pykube.HTTPClient, namespace: str
+) -> None:
+    def make(where: str, *, labels: dict[str, str]) -> pykube.Deployment:
+        made = deployment(admin, "limited", namespace=where, replicas=0, labels=labels)
+        made.create()
+        return made
+
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    with cluster.start_webhooks(count=1) as webhooks:
+        webhooks.install(namespace_selector=selector, scale_namespace_selector=selector)
+        webhooks.replicas[0].kill9()
+        with pytest.raises(pykube.exceptions.HTTPError, match=r"failed calling webhook .workloads\.quota\.bizrq\.io"):
+            make(namespace, labels=labels_for("nobody"))
+        unlabelled, elsewhere = make(namespace, labels={}), make("default", labels=labels_for("nobody"))
+        with pytest.raises(KubectlFailed, match=r"failed calling webhook .scale\.quota\.bizrq\.io"):
+            cluster.kubectl("scale", "deployment", unlabelled.name, f"--namespace={namespace}", "--replicas=1")
+        cluster.kubectl("scale", "deployment", elsewhere.name, "--namespace=default", "--replicas=1")
+        elsewhere.delete()
+
+
+def test_the_token_of_webhooks_is_nobody_elses_to_read(cluster: Cluster) -> None:
+    with cluster.start_webhooks(count=1) as webhooks:
+        assert len(webhooks.token) >= 43
+        assert webhooks.url == f"{webhooks.address}/{webhooks.token}"
+        for path in webhooks.folder.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        shown = json.dumps(webhooks.describe())
+        assert webhooks.token not in shown
+        answers = [
+            requests.post(f"{base}/bizrqs", data="{}", verify=str(webhooks.authority), timeout=10).status_code
+            for base in (webhooks.url, f"{webhooks.address}/{'x' * 43}")
+        ]
+    assert answers[0] != 404
+    assert answers[1] == 404
+
+
+def test_webhooks_that_do_not_start_leave_nothing_behind(cluster: Cluster) -> None:
+    with pytest.raises(ProcessDied, match="No such option"):
+        cluster.start_webhooks(arguments=["--no-such-thing"])
+    assert not webhook_names(cluster)
+
+
+def test_with_operator_comes_a_controller_and_two_webhooks_that_are_asked(tmp_path: Path) -> None:
+    """The piece ``operator``, by the command."""
+    state = tmp_path / "bed"
+    arguments = ("--with", "operator", "--nodes", "0", "--webhook-args=--verbose", "--owner-pid", str(os.getpid()))
+    shown = json.loads(command("up", "--state", state, *arguments).stdout)
+    try:
+        running = processes(shown["pids"])
+        assert list(running) == [*SERVERS, *OPERATOR]
+        described = shown["webhooks"]
+        assert [(one["name"], one["pid"]) for one in described["replicas"]] == [
+            (name, shown["pids"][name]) for name in OPERATOR[:2]
+        ]
+        for url in (shown["metrics_url"], *(one["metrics_url"] for one in described["replicas"])):
+            assert "bizrq_build_info" in requests.get(url, timeout=10).text
+        assert Path(described["token_file"]).read_text() not in json.dumps(shown)
+        with client(Path(shown["kubeconfig"])) as api:
+            with pytest.raises(pykube.exceptions.HTTPError, match="denied the request"):
+                orphan(api).create()
+            with tree(bizrq(api, "acme", {"pods": "1"})) as (group,):
+                wait_until(lambda: group.used("pods") == "0", "the controller writes its status")
+    finally:
+        command("down", "--state", state)
+    assert all_ended(running)
+    assert not state.exists()
+
+
+def test_the_webhooks_of_the_piece_operator_can_be_killed_and_started_again(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "bed", nodes=0, pieces=["operator"]) as other:
+        webhooks = other.webhooks
+        webhooks.replicas[1].kill9()
+        assert webhook_names(other) == ["balancer-1", "webhook-1"]
+        assert other.webhooks.restart(1).pid == other.pids["webhook-2"]
+        webhooks.uninstall()
+        with client(other.kubeconfig) as api, tree(orphan(api)):
+            pass
+
+
 # --- pieces beside the control plane ---------------------------------------------------------------------------------
 
 
@@ -395,9 +528,10 @@ def test_prometheus_asks_the_operator_and_one_that_came_later(full: Cluster) -> 
         )
         return {one["metric"]["instance"]: one["value"][1] for one in answer.json()["data"]["result"]}
 
-    wait_until(lambda: seen() == {"operator": "1"}, "the operator is asked")
+    asked = dict.fromkeys(("operator", "webhook-1", "webhook-2"), "1")
+    wait_until(lambda: seen() == asked, "the operator and its webhooks are asked")
     full.start_operator(install=False)
-    wait_until(lambda: seen() == {"operator": "1", "operator-2": "1"}, "the second one is asked too")
+    wait_until(lambda: seen() == {**asked, "operator-2": "1"}, "the second one is asked too")
 
 
 def test_two_at_once_can_have_tfjobs(full: Cluster, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ answers that get lost after the write, and writes of somebody else that come in 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bizrq.cluster.errors import Conflict, NotFound, Unavailable
+from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
+from bizrq.workloads.kind import Kind
 
-__all__ = ["CasStore"]
+__all__ = ["CasStore", "StoreReads"]
 
 JSON = dict[str, Any]
 
@@ -40,7 +42,11 @@ class CasStore:
         return self.put({**self._objects[name], "spec": dict(spec)})
 
     async def delete(self, name: str) -> None:
-        """Remove an object."""
+        """Remove an object; one with finalizers gets a deletionTimestamp and stays."""
+        known = self._objects[name]
+        if known["metadata"].get("finalizers"):
+            self.put({**known, "metadata": {**known["metadata"], "deletionTimestamp": "2026-01-05T10:00:00Z"}})
+            return
         self.version += 1
         del self._objects[name]
 
@@ -57,6 +63,10 @@ class CasStore:
     def status(self, name: str) -> JSON:
         """The stored status."""
         return copy.deepcopy(self._objects[name].get("status") or {})
+
+    def names(self) -> list[str]:
+        """The names of all bizrqs."""
+        return sorted(self._objects)
 
     def raw(self, name: str) -> JSON:
         """The stored object."""
@@ -91,3 +101,58 @@ class CasStore:
             self.lost_answers -= 1
             raise Unavailable("the answer was lost")
         return stored
+
+    async def set_finalizers(self, raw: Mapping[str, Any], finalizers: Sequence[str]) -> JSON:
+        """Replace the finalizers over the very version that ``raw`` is."""
+        metadata = raw["metadata"]
+        known = self._objects.get(metadata["name"])
+        if known is None:
+            raise NotFound(metadata["name"])
+        ours = (metadata["uid"], metadata["resourceVersion"])
+        if ours != (known["metadata"]["uid"], known["metadata"]["resourceVersion"]):
+            raise Conflict(metadata["name"])
+        changed = {**known, "metadata": {**known["metadata"], "finalizers": list(finalizers)}}
+        if known["metadata"].get("deletionTimestamp") and not finalizers:
+            self.version += 1
+            return self._objects.pop(metadata["name"])
+        return self.put(changed)
+
+
+class StoreReads:
+    """Live reads beside such a store: its bizrqs, and the workloads that a test puts here."""
+
+    def __init__(self, store: CasStore) -> None:
+        self.store = store
+        self.workloads: dict[tuple[str, str, str], JSON] = {}
+        """Workload objects by id of the kind, namespace and name."""
+        self.reads = 0
+
+    async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
+        """One object of a counted kind."""
+        self.reads += 1
+        return copy.deepcopy(self.workloads.get((kind.id, namespace, name)))
+
+    async def workloads_of(self, kind: Kind, bizrq: str) -> list[JSON]:
+        """The objects of a kind whose label names ``bizrq``."""
+        self.reads += 1
+        return [
+            copy.deepcopy(raw)
+            for (of, _, _), raw in self.workloads.items()
+            if of == kind.id and (raw["metadata"].get("labels") or {}).get(LABEL) == bizrq
+        ]
+
+    async def bizrq(self, name: str) -> Bizrq | None:
+        """One bizrq."""
+        self.reads += 1
+        return read_bizrq(self.store.raw(name)) if name in self.store.names() else None
+
+    async def children(self, bizrq: str) -> list[Bizrq]:
+        """The bizrqs whose parent is ``bizrq``."""
+        self.reads += 1
+        every = [read_bizrq(self.store.raw(name)) for name in self.store.names()]
+        return [each for each in every if each.parent == bizrq]
+
+    async def bizrq_names(self) -> list[str]:
+        """The names of all bizrqs."""
+        self.reads += 1
+        return self.store.names()

@@ -21,7 +21,7 @@ from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
 from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
-from tests.support.cas_store import CasStore
+from tests.support.cas_store import CasStore, StoreReads
 from tests.support.clocks import HandClock
 
 __all__ = ["DEPLOYMENT", "JOB", "ONE_CORE", "Controller", "job", "job_pod", "pod_object", "running", "team", "until"]
@@ -47,10 +47,14 @@ class Controller:
     def __init__(self, store: CasStore, clock: HandClock, *, gather: float = 0.0) -> None:
         self.store, self.clock = store, clock
         self.metrics = ControllerMetrics()
+        self.reads = StoreReads(store)
+        self.lists = 0
+        """How often everything was listed anew [R4]."""
         self.woken: set[str] = set()
         self.sync = Sync(
-            lambda: self.inventory, store, clock, self.metrics, gather_seconds=gather, gpus=DEFAULT_GPU_RESOURCES
-        )
+            lambda: self.inventory, store, self.reads, self.list_anew, clock, self.metrics,
+            gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES,
+        )  # fmt: skip
         self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES)
 
     # --- what it sees ---
@@ -103,6 +107,13 @@ class Controller:
         """The watch of bizrqs catches up with the store."""
         for name in names:
             self.inventory.put_bizrq(read_bizrq(self.store.raw(name)))
+
+    async def list_anew(self) -> None:
+        """Takes over a list of everything that is stored."""
+        self.lists += 1
+        self.see(*self.store.names())
+        for raw in self.reads.workloads.values():
+            self.workload(raw)
 
     # --- what it does ---
 

@@ -83,6 +83,29 @@ async def what_is_not_there_is_not_found(store: Store, admin: Admin) -> None:
         await store.replace_status({**raw, "status": {"writer": "b.1"}})
 
 
+async def finalizers_are_set_over_the_version_that_was_read(store: Store, admin: Admin) -> None:
+    raw = await store.read((await admin.create(_new()))["metadata"]["name"])
+    stored = await store.set_finalizers(raw, ["quota.bizrq.io/contract"])
+    assert stored["metadata"]["finalizers"] == ["quota.bizrq.io/contract"]
+    with pytest.raises(Conflict):
+        await store.set_finalizers(raw, [])
+    assert await store.read(raw["metadata"]["name"]) == stored
+    assert not (await store.set_finalizers(stored, []))["metadata"].get("finalizers")
+
+
+async def an_object_with_a_finalizer_is_deleted_when_the_last_one_goes(store: Store, admin: Admin) -> None:
+    raw = await store.read((await admin.create(_new()))["metadata"]["name"])
+    name = raw["metadata"]["name"]
+    await store.set_finalizers(raw, ["quota.bizrq.io/contract"])
+    await admin.delete(name)
+    going = await store.read(name)
+    assert going["metadata"]["deletionTimestamp"]
+    stored = await store.replace_status({**going, "status": {"writer": "a.1"}})
+    await store.set_finalizers(stored, [])
+    with pytest.raises(NotFound):
+        await store.read(name)
+
+
 CONTRACT: list[Callable[[Store, Admin], Awaitable[None]]] = [
     a_status_is_written_over_the_version_that_was_read,
     the_spec_of_a_status_write_is_ignored,
@@ -90,4 +113,6 @@ CONTRACT: list[Callable[[Store, Admin], Awaitable[None]]] = [
     whoever_read_before_a_change_of_the_spec_conflicts,
     an_object_made_anew_conflicts,
     what_is_not_there_is_not_found,
+    finalizers_are_set_over_the_version_that_was_read,
+    an_object_with_a_finalizer_is_deleted_when_the_last_one_goes,
 ]

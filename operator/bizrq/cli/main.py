@@ -5,9 +5,10 @@ Every option may also come from the environment as ``BIZRQ_<OPTION>``, such as `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -15,10 +16,14 @@ from bizrq import __version__
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 from bizrq.observability.logs import FORMATS, set_up_logs
 from bizrq.settings import (
+    DEFAULT_DRAIN_SECONDS,
     DEFAULT_GATHER_SECONDS,
     DEFAULT_METRICS_PORT,
+    DEFAULT_PORT,
     DEFAULT_RESYNC_SECONDS,
+    DEFAULT_WEBHOOK_METRICS_PORT,
     ControllerSettings,
+    WebhookSettings,
 )
 
 __all__ = ["main"]
@@ -32,13 +37,76 @@ def _option(flag: str, **kwargs: Any) -> Callable[[_F], _F]:
     return click.option(flag, envvar=variable, show_envvar=True, show_default=True, **kwargs)
 
 
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _gpus(_context: click.Context, _parameter: click.Parameter, text: str) -> GpuResources:
+    patterns = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not patterns:
+        raise click.BadParameter("name at least one resource, such as gpu")
+    return GpuResources(patterns)
+
+
+def _shared_options(*, metrics_port: int) -> Callable[[_F], _F]:
+    """The options of both processes; they differ in the default of the port."""
+    options = (
+        _option(
+            "--metrics-port",
+            type=click.IntRange(0, 65535),
+            default=metrics_port,
+            help="Port of /metrics, /healthz and /readyz; 0 picks a free one and logs it.",
+        ),
+        _option(
+            "--workloads",
+            type=_FILE,
+            default=None,
+            help="A YAML file that describes more kinds of workload, in the form of the built-in one.",
+        ),
+        _option(
+            "--gpu-resources",
+            default=",".join(DEFAULT_GPU_RESOURCES.patterns),
+            callback=_gpus,
+            help="Which extended resources are GPUs: names with commas between them, * allowed, of any domain or with "
+            "one.",
+        ),
+        _option(
+            "--log-format", type=click.Choice(FORMATS), default="text", help="How log lines are written, to stderr."
+        ),
+        _option("--verbose", is_flag=True, help="Log every step."),
+    )
+
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@contextlib.contextmanager
+def _errors_told(process: str) -> Iterator[None]:
+    """What keeps a process from starting becomes one line and exit code 1."""
+    from bizrq.cluster.credentials import CredentialsError
+    from bizrq.webhook.files import FileError
+    from bizrq.workloads.kind import KindError
+
+    try:
+        yield
+    except (CredentialsError, FileError, KindError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        msg = f"the {process} cannot start: {error}"
+        raise click.ClickException(msg) from error
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", prog_name="bizrq", message="%(prog)s %(version)s")
 def main() -> None:
     """Kubernetes quotas that follow the organisation.
 
     Quotas are objects, BizGroupResourceQuota, that form trees. They count whole workloads, per hardware model, and
-    limit core-hours and card-hours. The controller keeps their status true.
+    limit core-hours and card-hours. The controller keeps their status true; the webhook answers the API server
+    when a workload is to be created or changed.
 
     The API server is found by the usual rules: KUBECONFIG, ~/.kube/config, or the pod this runs in.
     """
@@ -57,31 +125,13 @@ def main() -> None:
     default=DEFAULT_GATHER_SECONDS,
     help="Gather the events of one bizrq for so long into one write.",
 )
-@_option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    default=DEFAULT_METRICS_PORT,
-    help="Port of /metrics, /healthz and /readyz; 0 picks a free one and logs it.",
-)
-@_option(
-    "--workloads",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=None,
-    help="A YAML file that describes more kinds of workload, in the form of the built-in one.",
-)
-@_option(
-    "--gpu-resources",
-    default=",".join(DEFAULT_GPU_RESOURCES.patterns),
-    help="Which extended resources are GPUs: names with commas between them, * allowed, of any domain or with one.",
-)
-@_option("--log-format", type=click.Choice(FORMATS), default="text", help="How log lines are written, to stderr.")
-@_option("--verbose", is_flag=True, help="Log every step.")
+@_shared_options(metrics_port=DEFAULT_METRICS_PORT)
 def controller(  # noqa: PLR0917  # click calls by name
     resync_seconds: float,
     gather_seconds: float,
     metrics_port: int,
     workloads: Path | None,
-    gpu_resources: str,
+    gpu_resources: GpuResources,
     log_format: str,
     verbose: bool,  # noqa: FBT001
 ) -> None:
@@ -90,25 +140,83 @@ def controller(  # noqa: PLR0917  # click calls by name
     Watches bizrqs, labelled workloads, ReplicaSets and pods, and writes to nothing but the status of bizrqs.
     """
     # Here and not above: the controller brings kopf, which the other commands do without.
-    from bizrq.cluster.credentials import CredentialsError
     from bizrq.controller.run import run_controller
-    from bizrq.workloads.kind import KindError
 
-    patterns = tuple(name.strip() for name in gpu_resources.split(",") if name.strip())
-    if not patterns:
-        raise click.BadParameter("name at least one resource, such as gpu", param_hint="--gpu-resources")
     set_up_logs(log_format, verbose=verbose)
     settings = ControllerSettings(
         resync_seconds=resync_seconds,
         gather_seconds=gather_seconds,
         metrics_port=metrics_port,
         workloads=workloads,
-        gpus=GpuResources(patterns),
+        gpus=gpu_resources,
     )
-    try:
+    with _errors_told("controller"):
         run_controller(settings)
-    except (CredentialsError, KindError) as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        msg = f"the controller cannot start: {error}"
-        raise click.ClickException(msg) from error
+
+
+@main.command()
+@_option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    help="Port of the reviews; 0 picks a free one and logs it.",
+)
+@_option("--cert-file", type=_FILE, required=True, help="Our certificate, PEM; read again when it is replaced.")
+@_option("--key-file", type=_FILE, required=True, help="The key of it, PEM, not encrypted.")
+@_option(
+    "--path-token-file",
+    type=_FILE,
+    default=None,
+    help="Tokens, one a line, at least 16 characters: reviews are served below /<token>/ and nowhere else.",
+)
+@_option(
+    "--client-ca-file",
+    type=_FILE,
+    default=None,
+    help="An authority, PEM: clients with a certificate of it need no token.",
+)
+@_option(
+    "--drain-seconds",
+    type=click.FloatRange(0.0, 60.0),
+    default=DEFAULT_DRAIN_SECONDS,
+    help="After SIGTERM, serve for so long whoever still comes.",
+)
+@_shared_options(metrics_port=DEFAULT_WEBHOOK_METRICS_PORT)
+def webhook(  # noqa: PLR0917  # click calls by name
+    port: int,
+    cert_file: Path,
+    key_file: Path,
+    path_token_file: Path | None,
+    client_ca_file: Path | None,
+    drain_seconds: float,
+    metrics_port: int,
+    workloads: Path | None,
+    gpu_resources: GpuResources,
+    log_format: str,
+    verbose: bool,  # noqa: FBT001
+) -> None:
+    """Answer the API server's admission reviews, until SIGTERM.
+
+    Serves those only who know a token of the path or show a certificate; one of the two must be configured.
+    """
+    from bizrq.webhook.run import run_webhook
+
+    if path_token_file is None and client_ca_file is None:
+        raise click.UsageError(
+            "Say who may ask: --path-token-file (a file with a secret for the path of the webhook's address), or "
+            "--client-ca-file (the authority of the API servers' client certificates), or both."
+        )
+    set_up_logs(log_format, verbose=verbose)
+    settings = WebhookSettings(
+        cert_file=cert_file,
+        key_file=key_file,
+        path_token_file=path_token_file,
+        client_ca_file=client_ca_file,
+        port=port,
+        workloads=workloads,
+        metrics_port=metrics_port,
+        gpus=gpu_resources,
+        drain_seconds=drain_seconds,
+    )
+    with _errors_told("webhook"):
+        run_webhook(settings)

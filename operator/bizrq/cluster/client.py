@@ -67,8 +67,20 @@ class Client:
 
     async def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object, or its status; the object as stored. Raises ``Conflict`` if somebody wrote first."""
+        return await self._write("PUT", path, body, "application/json")
+
+    async def patch(self, path: str, change: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge ``change`` into an object; the object as stored.
+
+        With a resourceVersion in it, raises ``Conflict`` if somebody wrote first.
+        """
+        return await self._write("PATCH", path, change, "application/merge-patch+json")
+
+    async def _write(self, method: str, path: str, body: Mapping[str, Any], content_type: str) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
-        async with self._sent("PUT", path, body=msgspec.json.encode(body), timeout=timeout) as answer:
+        async with self._sent(
+            method, path, body=msgspec.json.encode(body), content_type=content_type, timeout=timeout
+        ) as answer:
             stored: dict[str, Any] = msgspec.json.decode(await answer.read())
             return stored
 
@@ -104,9 +116,10 @@ class Client:
         params: Mapping[str, str] | None = None,
         accept: str = "application/json",
         body: bytes | None = None,
+        content_type: str = "",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": "application/json"}
+            headers = {"Accept": accept, "Content-Type": content_type} if body is not None else {"Accept": accept}
             answer = await self._send(method, path, timeout, params, body, headers)
             if answer.status == _UNAUTHORIZED:  # the token may have been replaced under us
                 answer.release()

@@ -1,8 +1,8 @@
-"""How is a bizrq read, and its status written by compare-and-swap?"""
+"""How is a bizrq read, and its status or finalizers written by compare-and-swap?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -28,6 +28,12 @@ class Store(Protocol):
         is gone, ``Unavailable`` if nobody knows whether it was written.
         """
 
+    async def set_finalizers(self, raw: Mapping[str, Any], finalizers: Sequence[str]) -> dict[str, Any]:
+        """Replace the finalizers over the very version that ``raw`` is; the object as stored, or as it was last.
+
+        Raises as ``replace_status``.
+        """
+
 
 class ApiStore:
     """The API server."""
@@ -46,3 +52,9 @@ class ApiStore:
         # The items of a list say neither kind nor apiVersion; a PUT must.
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **raw}
         return await self._client.put(f"{BIZRQS_URL}/{name}/status", body)
+
+    async def set_finalizers(self, raw: Mapping[str, Any], finalizers: Sequence[str]) -> dict[str, Any]:
+        """Replace the finalizers over the very version that ``raw`` is; see ``Store``."""
+        metadata = raw["metadata"]
+        change = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": list(finalizers)}}
+        return await self._client.patch(f"{BIZRQS_URL}/{metadata['name']}", change)

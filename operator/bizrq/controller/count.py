@@ -6,14 +6,17 @@ Everything that a status says comes from here: the inventory and one instant go 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Container
 from typing import Final
 
-from bizrq.domain.amounts import KEYS_NAMED
-from bizrq.domain.bizrq import Bizrq
-from bizrq.domain.cash import accrue, keep_over_a_gap
+from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, total
+from bizrq.domain.bizrq import Absorbed, Bizrq
+from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
+from bizrq.domain.charges import added_by, open_claims
+from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
-from bizrq.domain.tree import circle_above, missing_keys, taken_by_all
+from bizrq.domain.tree import circle_above, is_child, missing_keys, taken, taken_by_all
 from bizrq.inventory.inventory import Inventory
 
 __all__ = ["ViewTooOldError", "count"]
@@ -28,8 +31,21 @@ class ViewTooOldError(Exception):
     """Somebody with a newer view of the pods has written this status: wait for the watch, write nothing [C4]."""
 
 
-def count(bizrq: Bizrq, inventory: Inventory, *, now: int, writer: str, gpus: GpuResources) -> Counted:
+def count(
+    bizrq: Bizrq,
+    inventory: Inventory,
+    *,
+    now: int,
+    writer: str,
+    gpus: GpuResources,
+    settled: Container[str] = (),
+    leaving: Bizrq | None = None,
+    gone: Container[str] = (),
+) -> Counted:
     """What the status of ``bizrq`` must say at ``now``.
+
+    ``settled`` are lines of claims that a live read has closed [A4]; ``leaving`` is a child whose hours move into the
+    ledger with this status, and ``gone`` are the UIDs of such children that a live read has shown gone [T7].
 
     Raises ``ViewTooOldError`` while the view of pods is older than the one behind the status [C4].
     """
@@ -45,18 +61,53 @@ def count(bizrq: Bizrq, inventory: Inventory, *, now: int, writer: str, gpus: Gp
         books = keep_over_a_gap(
             books, pods.of(bizrq.name), since=bizrq.created, reconciled=bizrq.reconciled or bizrq.created
         )
+    absorbed = tuple(each for each in bizrq.absorbed if each.uid not in gone)
+    if leaving is not None and not any(each.uid == leaving.uid for each in absorbed):
+        books = absorb(books, leaving.books, bizrq.cash_keys)
+        absorbed = (*absorbed, Absorbed(leaving.uid, leaving.name))
     books = accrue(books, pods.of(bizrq.name), keys=bizrq.cash_keys, view=view, since=bizrq.created, now=now)
     # Two bizrqs that are each other's ancestors would raise each other for ever: there nothing is handed up.
     circle = circle_above(bizrq, inventory.bizrqs.get)
+    claims = open_claims(bizrq.claims, _seen(inventory), settled)
+    claimed_own, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
+    children: dict[str, Quantity] = {}
+    if bizrq.name not in circle:
+        leavers = {each.uid for each in absorbed}
+        children = taken_by_all(inventory.bizrqs.children(bizrq.name), without_hours=leavers)
+        add_into(children, claimed_by_children)
     return Counted(
-        own=inventory.workloads.total(bizrq.name),
-        children={} if bizrq.name in circle else taken_by_all(inventory.bizrqs.children(bizrq.name)),
+        own=total((inventory.workloads.total(bizrq.name), claimed_own)),
+        children=children,
+        claims=claims,
+        absorbed=absorbed,
         books=books,
         now=now,
         writer=writer,
         not_ready=_not_ready(bizrq, inventory, circle),
         gpus=gpus,
     )
+
+
+def _seen(inventory: Inventory) -> Callable[[str, str], int]:
+    def seen(claimant: str, uid: str) -> int:
+        if is_child(claimant):
+            return inventory.bizrqs.seen(claimant.rpartition("/")[2], uid)
+        return inventory.workloads.seen(uid)
+
+    return seen
+
+
+def _observed(bizrq: Bizrq, inventory: Inventory) -> Callable[[str, str], Amounts]:
+    """What a claimant is counted with in the sums, by its object and UID: nothing where it is under another bizrq."""
+
+    def observed(claimant: str, uid: str) -> Amounts:
+        if is_child(claimant):
+            child = inventory.bizrqs.get(claimant.rpartition("/")[2])
+            return taken(child) if child is not None and (child.uid, child.parent) == (uid, bizrq.name) else {}
+        workload = inventory.workloads.get(uid)
+        return workload.demand if workload is not None and workload.bizrq == bizrq.name else {}
+
+    return observed
 
 
 def _not_before(bizrq: Bizrq, now: int) -> int:

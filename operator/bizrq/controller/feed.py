@@ -9,13 +9,13 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from bizrq.cluster.client import Client
-from bizrq.cluster.errors import Gone, NotFound
-from bizrq.cluster.objects import Page
+from bizrq.cluster.errors import NotFound
+from bizrq.cluster.lists import list_all
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
@@ -26,26 +26,21 @@ from bizrq.workloads.read import Workload, read_workload
 
 __all__ = ["Feed", "Listing", "take_over"]
 
-_PAGE: Final = 500
-_ATTEMPTS: Final = 3
-"""A list whose continue token expires is begun anew; a server that expires every one is not listed."""
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-_pages = msgspec.json.Decoder(Page[dict[str, Any]])
-
-
 class Listing(msgspec.Struct, frozen=True):
-    """A consistent list of everything that counts: bizrqs, and the labelled objects of each kind."""
+    """A list of everything that counts: bizrqs, and the labelled objects of each kind."""
 
     bizrqs: Sequence[Bizrq]
     bizrqs_version: int
     workloads: Sequence[tuple[Kind, Sequence[Workload], int]]
     unreadable: AbstractSet[str] = frozenset()
     """UIDs of objects that are there and could not be read: they are not gone."""
+    writers: Mapping[str, str] = {}
+    """Who had written the status of each bizrq last, before anything here was listed [R4]."""
 
 
 class Feed:
@@ -72,41 +67,26 @@ class Feed:
             log.exception("an event of %s could not be read", kind.id if kind else "bizrqs")
 
     async def list_all(self) -> Listing:
-        """List bizrqs, then the labelled objects of every kind, from etcd and not from a cache.
+        """List the labelled objects of every kind, then bizrqs, from etcd and not from a cache.
 
-        Raises ``ClusterError``. A kind that the cluster does not have is left out.
+        Bizrqs are listed before too, to know which statuses these lists are newer than [R4]. A kind that the cluster
+        does not have is left out. Raises ``ClusterError``.
         """
         unreadable: set[str] = set()
-        bizrqs, version = await self._list(BIZRQS_URL, {})
+        before, _ = await list_all(self._client, BIZRQS_URL, {})
+        writers = {raw["metadata"]["name"]: (raw.get("status") or {}).get("writer") or "" for raw in before}
         workloads = []
         for kind in self._kinds:
             try:
-                items, at = await self._list(kind.url, {"labelSelector": LABEL})
+                items, at = await list_all(self._client, kind.url, {"labelSelector": LABEL})
             except NotFound:
                 continue
             workloads.append((kind, list(_readable(items, functools.partial(self._workload, kind), unreadable)), at))
-        return Listing(list(_readable(bizrqs, read_bizrq, unreadable)), version, workloads, unreadable)
+        bizrqs, version = await list_all(self._client, BIZRQS_URL, {})
+        return Listing(list(_readable(bizrqs, read_bizrq, unreadable)), version, workloads, unreadable, writers)
 
     def _workload(self, kind: Kind, raw: Mapping[str, Any]) -> Workload:
         return read_workload(raw, kind, self._gpus)
-
-    async def _list(self, url: str, params: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
-        for last in (False,) * (_ATTEMPTS - 1) + (True,):
-            items: list[dict[str, Any]] = []
-            version, token = 0, ""
-            try:
-                while True:
-                    query = {**params, "limit": str(_PAGE), **({"continue": token} if token else {})}
-                    page = _pages.decode(await self._client.get(url, params=query))
-                    items += page.items or ()
-                    version = version or int(page.metadata.resource_version)
-                    token = page.metadata.continue_
-                    if not token:
-                        return items, version
-            except Gone:
-                if last:
-                    raise
-        raise AssertionError
 
 
 def take_over(listing: Listing, inventory: Inventory) -> list[tuple[Kind, str, Amounts, Amounts]]:

@@ -44,6 +44,8 @@ class Resync:
         self._feed, self._inventory, self._sync = feed, inventory, sync
         self._clock, self._metrics, self._seconds = clock, metrics, seconds
         self._asked = asyncio.Event()
+        self._listing = asyncio.Lock()
+        self._next_list: asyncio.Task[None] | None = None
 
     def soon(self) -> None:
         """Have the next resync in some seconds: kopf starts, and what went before its first list it never tells."""
@@ -67,6 +69,22 @@ class Resync:
                 self._metrics.resyncs.labels("failed").inc()
                 log.exception("the resync failed, the next one is in %.0f s", self._seconds)
 
+    async def list_anew(self) -> None:
+        """Returns once a list that began after this call has been taken over [R4]; callers share one.
+
+        Raises ``ClusterError``.
+        """
+        if self._next_list is None:
+            self._next_list = asyncio.create_task(self._list_next(), name="list anew")
+        await asyncio.shield(self._next_list)
+
+    async def _list_next(self) -> None:
+        async with self._listing:
+            self._next_list = None  # it begins now: who calls from here on needs another
+            listing = await self._feed.list_all()
+            take_over(listing, self._inventory)
+            self._sync.trust(listing.writers)
+
     async def once(self) -> None:
         """List, compare, correct, and write every status. Raises ``ClusterError``."""
         listing = await self._feed.list_all()
@@ -82,6 +100,7 @@ class Resync:
         for kind, bizrq, before, after in take_over(listing, self._inventory):
             self._metrics.drift.labels("workloads").inc()
             log.warning("%s: drift: a watch had missed %s: %s", bizrq, kind.id, _differences(before, after))
+        self._sync.trust(listing.writers)
 
     async def _write(self, name: str, slots: asyncio.Semaphore) -> None:
         async with slots:

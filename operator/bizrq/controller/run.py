@@ -20,6 +20,7 @@ from bizrq.cluster.credentials import Credentials, load_credentials
 from bizrq.cluster.errors import ClusterError
 from bizrq.cluster.objects import Owned
 from bizrq.cluster.objects import Pod as PodObject
+from bizrq.cluster.reads import ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
 from bizrq.controller.feed import Feed, take_over
@@ -94,9 +95,12 @@ class Controller:
         self._sync = Sync(
             lambda: self._inventory,
             ApiStore(client),
+            ApiReads(client),
+            lambda: self._resync.list_anew(),  # noqa: PLW0108  # the resync is made below
             clock,
             metrics,
             gather_seconds=settings.gather_seconds,
+            kinds=self._kinds,
             gpus=settings.gpus,
         )
         self._inventory = Inventory(self._sync.wake, settings.gpus)
@@ -166,6 +170,7 @@ class Controller:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             take_over(listing, self._inventory)
+            self._sync.trust(listing.writers)
             return
 
     # --- health ---

@@ -11,20 +11,24 @@ import functools
 import logging
 import random
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 from weakref import WeakValueDictionary
 
 from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError, Conflict, NotFound, Unavailable
+from bizrq.cluster.reads import Reads
 from bizrq.cluster.store import Store
 from bizrq.controller.count import ViewTooOldError, count
+from bizrq.controller.drift import Drift
+from bizrq.controller.farewell import FINALIZER, Farewell, is_leaving
+from bizrq.controller.settlement import Settlement
 from bizrq.domain.bizrq import Bizrq, read_bizrq
-from bizrq.domain.resource_names import GpuResources, is_cash
+from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import has_news, new_status
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
+from bizrq.workloads.kind import Kind
 
 __all__ = ["Sync"]
 
@@ -37,35 +41,32 @@ _ATTEMPTS: Final = 8
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds until a bizrq is tried again after a failed write, or while the view is too old; doubled each time."""
 
+_LOOKS: Final = 32
+"""Live reads of claims before one write; halved at each conflict, for a write that is to go through must be quick."""
+
 _END_SECONDS: Final = 10.0
 """How long the end of the process waits for the writes on their way."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The figures of the last status that this process wrote or found right, to find out what somebody changed."""
-
-    uid: str
-    version: int
-    used: Mapping[str, str]
-    self_used: Mapping[str, str]
-
-
 class Sync:
     """Keeps the statuses of all bizrqs true."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # one caller, and everything it needs
         self,
         inventory: Callable[[], Inventory],
         store: Store,
+        reads: Reads,
+        list_anew: Callable[[], Awaitable[None]],
         clock: Clock,
         metrics: ControllerMetrics,
         *,
         gather_seconds: float,
+        kinds: Sequence[Kind],
         gpus: GpuResources,
     ) -> None:
+        """``list_anew`` returns once a list of everything that began after the call has been taken over [R4]."""
         self._inventory, self._store, self._clock, self._metrics = inventory, store, clock, metrics
         self._gather, self._gpus = gather_seconds, gpus
         self._due: dict[str, float] = {}
@@ -79,7 +80,12 @@ class Sync:
         """How often in a row a bizrq could not be written."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """One a bizrq that is being written: a second writer of this process would only conflict with the first."""
-        self._known: dict[str, _Known] = {}
+        self._trusted: dict[str, str] = {}
+        """The writer of the status after which everything was listed, by bizrq [R4]."""
+        self._list_anew = list_anew
+        self._drift = Drift(metrics)
+        self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
+        self._farewell = Farewell(store)
         self._process = secrets.token_hex(3)
         self._writes = 0
 
@@ -155,42 +161,113 @@ class Sync:
 
         Raises ``ViewTooOldError`` [C4], and ``ClusterError`` where the write failed and may be tried again.
         """
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            await self._refresh(name, always=always)
+        bizrq = self._inventory().bizrqs.get(name)
+        leaving = bizrq is not None and is_leaving(bizrq)
+        async with self._lock(name):
+            await self._refresh(name, always=always or leaving)
+        if leaving and bizrq is not None:
+            await self._let_go(bizrq)
 
-    async def _refresh(self, name: str, *, always: bool) -> None:
-        for _ in range(_ATTEMPTS):
+    async def _let_go(self, bizrq: Bizrq) -> None:
+        """The books of ``bizrq`` are closed: have its hours moved, then let it go [T7]."""
+        if bizrq.parent and bizrq.parent != bizrq.name:
+            async with self._lock(bizrq.parent):
+                await self._refresh(bizrq.parent, always=True, leaving=bizrq)
+        await self._farewell.let_go(bizrq)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    def trust(self, writers: Mapping[str, str]) -> None:
+        """A list of everything that began after these statuses were read has been taken over, by bizrq [R4]."""
+        self._trusted |= writers
+
+    async def _refresh(self, name: str, *, always: bool, leaving: Bizrq | None = None) -> None:
+        if leaving is not None and not await self._read_again(name):
+            return
+        for attempt in range(_ATTEMPTS):
             bizrq = self._inventory().bizrqs.get(name)
             if bizrq is None:
-                self._known.pop(name, None)
-                self._failures.pop(name, None)
-                return
-            self._writes += 1
-            writer = f"{self._process}.{self._writes}"
-            counted = count(bizrq, self._inventory(), now=self._clock.now(), writer=writer, gpus=self._gpus)
-            status = new_status(bizrq, counted)
-            drifted = self._report_drift(bizrq, status)
-            if not (always or drifted or has_news(bizrq, status, counted)):
-                self._remember(bizrq)
+                self._forget(name)
                 return
             try:
-                stored = await self._store.replace_status({**bizrq.raw, "status": status})
+                if await self._greeted(bizrq) and await self._write(bizrq, attempt, always=always, leaving=leaving):
+                    self._look_later(name)
+                    return
             except Conflict:
                 self._metrics.status_writes.labels("conflict").inc()
                 if not await self._read_again(name):
                     return
-                continue
             except NotFound:
                 # Its DELETED event, or the next list, takes it out of the inventory; an answer may be wrong.
                 return
-            self._metrics.status_writes.labels("stored").inc()
-            self._take_over(stored)
-            return
         msg = f"bizrq {name}: {_ATTEMPTS} conflicting writes in a row"
         raise Unavailable(msg)
 
+    async def _greeted(self, bizrq: Bizrq) -> bool:
+        """Whether ``bizrq`` has our finalizer; False if it got it just now and is another version."""
+        if bizrq.deleting or FINALIZER in bizrq.finalizers:
+            return True
+        self._inventory().put_bizrq(await self._farewell.greet(bizrq), ours=True)
+        return False
+
+    async def _write(self, bizrq: Bizrq, attempt: int, *, always: bool, leaving: Bizrq | None) -> bool:
+        """Write the status over this very version; False if the view was renewed first, and all is to be done again.
+
+        Raises ``Conflict`` if somebody wrote before.
+        """
+        settled = await self._settlement.look(bizrq, max(1, _LOOKS >> attempt))
+        # Read after the parent, and live: what it has spent is final now [T7].
+        child = await self._farewell.live(leaving.name, leaving.uid) if leaving else None
+        gone = await self._gone(bizrq)
+        self._writes += 1
+        counted = count(
+            bizrq,
+            self._inventory(),
+            now=self._clock.now(),
+            writer=f"{self._process}.{self._writes}",
+            gpus=self._gpus,
+            settled=settled,
+            leaving=child,
+            gone=gone,
+        )
+        status = new_status(bizrq, counted)
+        drifted = self._drift.found(bizrq, status)
+        if not (always or drifted or has_news(bizrq, status, counted)):
+            self._drift.remember(bizrq)
+            return True
+        if not self._is_trusted(bizrq):
+            writer = bizrq.writer
+            await self._list_anew()
+            self._trusted[bizrq.name] = writer
+            return False
+        stored = read_bizrq(await self._store.replace_status({**bizrq.raw, "status": status}))
+        self._metrics.status_writes.labels("stored").inc()
+        self._metrics.claims_settled.inc(len(settled))
+        self._drift.remember(stored)
+        self._inventory().put_bizrq(stored, ours=True)
+        return True
+
+    def _is_trusted(self, bizrq: Bizrq) -> bool:
+        """Whether our view may stand for what the last writer of this status knew [R4]."""
+        writer = bizrq.writer
+        return (
+            bizrq.reconciled is None
+            or writer.partition(".")[0] == self._process
+            or self._trusted.get(bizrq.name) == writer
+        )
+
+    async def _gone(self, bizrq: Bizrq) -> set[str]:
+        """Which deleted children, whose hours are in this ledger, a live read shows gone [T7]."""
+        known = {child.uid for child in self._inventory().bizrqs.children(bizrq.name)}
+        return {
+            each.uid
+            for each in bizrq.absorbed
+            if each.name and each.uid not in known and await self._farewell.live(each.name, each.uid) is None
+        }
+
     async def _read_again(self, name: str) -> bool:
-        """After a conflict: decide anew on the object that won. False if there is none."""
+        """Take over the object as it is stored now, after a conflict the one that won. False if there is none."""
         try:
             fresh = read_bizrq(await self._store.read(name))
         except NotFound:
@@ -198,37 +275,13 @@ class Sync:
         self._inventory().put_bizrq(fresh)
         return True
 
-    def _take_over(self, raw: dict[str, Any]) -> None:
-        """The answer to a write is the newest version there is, and ours."""
-        bizrq = read_bizrq(raw)
-        self._remember(bizrq)
-        self._inventory().put_bizrq(bizrq, ours=True)
+    def _look_later(self, name: str) -> None:
+        seconds = self._settlement.next_look(name)
+        if seconds is not None:
+            self._wake_in(name, max(seconds, self._gather))
 
-    def _remember(self, bizrq: Bizrq) -> None:
-        status = bizrq.raw["status"]
-        self._known[bizrq.name] = _Known(bizrq.uid, bizrq.version, _plain(status, "used"), _plain(status, "selfUsed"))
-
-    def _report_drift(self, bizrq: Bizrq, status: Mapping[str, Any]) -> bool:
-        """Whether somebody else has put wrong figures into a status that was right; logged and counted."""
-        last = self._known.get(bizrq.name)
-        if last is None or last.uid != bizrq.uid or last.version == bizrq.version:
-            return False
-        self._known.pop(bizrq.name)
-        old = bizrq.raw.get("status") or {}
-        edited = False
-        for field, written in (("used", last.used), ("selfUsed", last.self_used)):
-            found, right = _plain(old, field), _plain(status, field)
-            for key in sorted(written.keys() & right.keys()):
-                if found.get(key) != written[key] and found.get(key) != right[key]:
-                    edited = True
-                    log.warning(
-                        "%s: drift: status.%s of %s was changed to %s by somebody else; corrected to %s",
-                        bizrq.name, field, key, found.get(key, "nothing"), right[key],
-                    )  # fmt: skip
-        if edited:
-            self._metrics.drift.labels("status").inc()
-        return edited
-
-
-def _plain(status: Mapping[str, Any], field: str) -> dict[str, str]:
-    return {key: text for key, text in (status.get(field) or {}).items() if not is_cash(key)}
+    def _forget(self, name: str) -> None:
+        self._drift.forget(name)
+        self._settlement.forget(name)
+        self._failures.pop(name, None)
+        self._trusted.pop(name, None)

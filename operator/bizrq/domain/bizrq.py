@@ -6,7 +6,7 @@ left out. The JSON itself is kept whole, since a writer sends back the object it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from bizrq.domain.quantity import MAX_OWN_TEXT, Quantity, QuantityError, from_js
 from bizrq.domain.resource_names import CASH
 from bizrq.domain.times import instant
 
-__all__ = ["GROUP", "KIND", "LABEL", "PLURAL", "VERSION", "Bizrq", "read_bizrq"]
+__all__ = ["GROUP", "KIND", "LABEL", "PLURAL", "VERSION", "Absorbed", "Bizrq", "own_amounts", "read_bizrq"]
 
 GROUP: Final = "quota.bizrq.io"
 VERSION: Final = "v1"
@@ -25,6 +25,18 @@ KIND: Final = "BizGroupResourceQuota"
 
 LABEL: Final = "biz.group.resource.quota"
 """The label by which a workload names its bizrq."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """A deleted child whose hours are in the ledger already [T7]; its name is for the look whether it is gone."""
+
+    uid: str
+    name: str
+
+    def __str__(self) -> str:
+        """As in ``status.cash.absorbed``."""
+        return f"{self.uid} {self.name}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +58,37 @@ class Bizrq:
     books: Books
     reconciled: int | None
     """status.lastReconcileTime: cash is booked up to it, and exactly to it [C4]."""
+    deleting: bool = False
+    """It has a deletionTimestamp: it admits no growth and no child [T7]."""
     problems: tuple[str, ...] = ()
     """Fields of ``hard`` that could not be read, a sentence each."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Its status as JSON; empty before the first write."""
+        return self.raw.get("status") or {}
+
+    @property
+    def claims(self) -> Sequence[str]:
+        """The lines of ``status.claims`` [A4]."""
+        return self.status.get("claims") or ()
+
+    @property
+    def absorbed(self) -> tuple[Absorbed, ...]:
+        """Deleted children whose hours are in the ledger [T7]."""
+        entries = (self.status.get("cash") or {}).get("absorbed") or ()
+        return tuple(Absorbed(uid, name) for uid, _, name in (each.partition(" ") for each in entries))
+
+    @property
+    def writer(self) -> str:
+        """The last controller process and its counter [R4]; "" before the first write."""
+        return self.status.get("writer") or ""
+
+    @property
+    def finalizers(self) -> Sequence[str]:
+        """``metadata.finalizers``."""
+        return self.raw["metadata"].get("finalizers") or ()
 
     @property
     def cash_keys(self) -> set[str]:
@@ -63,7 +103,7 @@ def read_bizrq(raw: Mapping[str, Any]) -> Bizrq:
     """
     metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     hard, problems = _amounts(spec.get("hard") or {}, "spec.hard", from_json)
-    used, _ = _amounts(status.get("used") or {}, "status.used", _own)
+    used = own_amounts(status.get("used"))
     return Bizrq(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -75,9 +115,15 @@ def read_bizrq(raw: Mapping[str, Any]) -> Bizrq:
         used=used,
         books=_books(status.get("cash") or {}),
         reconciled=instant(status.get("lastReconcileTime")),
+        deleting=bool(metadata.get("deletionTimestamp")),
         problems=tuple(problems),
         raw=raw,
     )
+
+
+def own_amounts(stated: Mapping[str, object] | None) -> dict[str, Quantity]:
+    """Figures that this program printed into a status; one that somebody broke counts as never written."""
+    return _amounts(stated or {}, "status", _own)[0]
 
 
 def _own(value: object) -> Quantity:
@@ -102,7 +148,7 @@ def _books(cash: Mapping[str, Any]) -> Books:
     version, _, time = (cash.get("seen") or "").partition(" ")
     if _is_whole_number(version):
         seen = Seen(int(version), instant(time) or 0)
-    rate, _ = _amounts(cash.get("rate") or {}, "status.cash.rate", _own)
+    rate = own_amounts(cash.get("rate"))
     return Books(
         ledger=dict(_whole_numbers(cash.get("ledger") or {})),
         settled=dict(_whole_numbers(cash.get("settled") or {})),

@@ -19,13 +19,16 @@ import msgspec
 
 from bizrq.domain.intervals import Interval, is_open, stop_at
 from bizrq.domain.quantity import Quantity
+from bizrq.domain.resource_names import is_cash
 
 __all__ = [
     "HOUR",
     "Books",
     "Charged",
     "Seen",
+    "absorb",
     "accrue",
+    "amount_text",
     "budget",
     "carried",
     "charged_seconds",
@@ -120,6 +123,18 @@ def accrue(books: Books, pods: Iterable[Charged], *, keys: Iterable[str], view: 
     return Books(ledger, settled, view, rate)
 
 
+def absorb(books: Books, closed: Books, keys: Iterable[str]) -> Books:
+    """The books with the hours of a child that goes, as of pods that no longer exist [T7].
+
+    ``keys`` are the compute keys with a budget; what is in neither these nor the books is not measured here.
+    """
+    known = {*keys, *books.ledger, *books.settled}
+    more = {key: amount for key, amount in closed.ledger.items() if key in known}
+    settled = {key: books.settled.get(key, 0) + amount for key, amount in more.items()}
+    ledger = {key: books.ledger.get(key, 0) + amount for key, amount in more.items()}
+    return replace(books, ledger={**books.ledger, **ledger}, settled={**books.settled, **settled})
+
+
 def keep_over_a_gap(books: Books, pods: Iterable[Charged], *, since: int, reconciled: int) -> Books:
     """The books of a status whose deletions up to the present view nobody saw, as far as they can be kept.
 
@@ -158,6 +173,11 @@ def hours_text(amount: Quantity) -> str:
     sign = "-" if milli < 0 else ""
     whole, rest = divmod(abs(milli), 1000)
     return f"{sign}{whole}.{rest:03d}".rstrip("0").rstrip(".") if rest else f"{sign}{whole}"
+
+
+def amount_text(key: str, amount: Quantity) -> str:
+    """An amount as a status and a refusal print it: hours behind a cash key, else the canonical quantity."""
+    return hours_text(amount) if is_cash(key) else str(amount)
 
 
 def budget(hard: Quantity) -> int:

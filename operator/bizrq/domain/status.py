@@ -7,13 +7,13 @@ stays as it was, since controllers and webhooks of two versions run side by side
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, exceeding, first_of
-from bizrq.domain.bizrq import Bizrq
-from bizrq.domain.cash import Books, budget, carried, hours, hours_text
+from bizrq.domain.bizrq import Absorbed, Bizrq
+from bizrq.domain.cash import Books, amount_text, budget, carried, hours
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
 from bizrq.domain.times import timestamp
@@ -34,20 +34,24 @@ class Counted:
     """Everything that was counted for one bizrq, at one instant."""
 
     own: Amounts
-    """What its own workloads are charged, by key [A4]."""
+    """What its own workloads are charged, by key, open claims included [A4]."""
     children: Amounts
-    """What its children take [T3, T6]."""
+    """What its children take, open claims included [T3, T6]."""
     books: Books
     now: int
     writer: str
     """Random process id and counter [R4]."""
+    claims: Sequence[str] = ()
+    """The lines of claims that are open [A4]."""
+    absorbed: Sequence[Absorbed] = ()
+    """Deleted children whose hours are in the books [T7]."""
     not_ready: NotReady | None = None
     gpus: GpuResources = field(default_factory=GpuResources)
 
 
 def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     """The status of ``bizrq`` with what was counted put in; keys that ``hard`` lacks are not shown [K5]."""
-    status: dict[str, Any] = copy.deepcopy(dict(bizrq.raw.get("status") or {}))
+    status: dict[str, Any] = copy.deepcopy(dict(bizrq.status))
     self_used = {key: _own(key, counted) for key in bizrq.hard}
     used = {key: amount + counted.children.get(key, ZERO) for key, amount in self_used.items()}
     status["hard"] = _texts(bizrq.hard)
@@ -57,11 +61,15 @@ def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     status["observedGeneration"] = bizrq.generation
     status["writer"] = counted.writer
     status["summary"] = summary(bizrq.hard, used, counted.gpus)
+    if counted.claims or "claims" in status:
+        status["claims"] = list(counted.claims)
     books = counted.books
     cash = status["cash"] = status.get("cash") or {}
     cash["ledger"] = {key: str(amount) for key, amount in sorted(books.ledger.items())}
     cash["settled"] = {key: str(amount) for key, amount in sorted(books.settled.items())}
     cash["rate"] = {key: str(Quantity.from_milli(milli)) for key, milli in sorted(books.rate.items())}
+    if counted.absorbed or "absorbed" in cash:
+        cash["absorbed"] = [str(each) for each in counted.absorbed]
     if books.seen is not None:
         cash["seen"] = f"{books.seen.version} {timestamp(books.seen.time)}"
     status["conditions"] = _conditions(bizrq, used, counted, status.get("conditions") or [])
@@ -75,11 +83,7 @@ def _own(key: str, counted: Counted) -> Quantity:
 
 
 def _texts(amounts: Amounts) -> dict[str, str]:
-    return {key: _text(key, amount) for key, amount in sorted(amounts.items())}
-
-
-def _text(key: str, amount: Quantity) -> str:
-    return hours_text(amount) if is_cash(key) else str(amount)
+    return {key: amount_text(key, amount) for key, amount in sorted(amounts.items())}
 
 
 # --- the printed columns ---------------------------------------------------------------------------------------------
@@ -116,7 +120,7 @@ def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
         return ""
     together = sum((used.get(key, ZERO) for key in keys), ZERO)
     limit = sum((hard[key] for key in keys), ZERO)
-    return f"{_text(keys[0], together)}/{_text(keys[0], limit)}"
+    return f"{amount_text(keys[0], together)}/{amount_text(keys[0], limit)}"
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------
@@ -168,7 +172,7 @@ def _is_exhausted(key: str, limit: Quantity, used: Amounts, counted: Counted) ->
 
 
 def _used_of(keys: list[str], used: Amounts, hard: Amounts) -> str:
-    return first_of(keys, lambda key: f"{key} {_text(key, used[key])} of {_text(key, hard[key])}")
+    return first_of(keys, lambda key: f"{key} {amount_text(key, used[key])} of {amount_text(key, hard[key])}")
 
 
 def _condition(
@@ -202,6 +206,8 @@ def has_news(bizrq: Bizrq, status: Mapping[str, Any], counted: Counted) -> bool:
     if bizrq.reconciled is None or any(
         old.get(name) != value for name, value in status.items() if name not in _MOVES_WITH_TIME
     ):
+        return True
+    if tuple(counted.absorbed) != bizrq.absorbed:
         return True
     books = counted.books
     expected = carried(bizrq.books, counted.now - bizrq.reconciled)

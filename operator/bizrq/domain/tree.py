@@ -6,13 +6,27 @@ child: lowering its hard below its use frees nothing that is still in use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from typing import Final
 
 from bizrq.domain.amounts import Amounts, key_by_key_max, total
-from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.bizrq import GROUP, PLURAL, Bizrq
 from bizrq.domain.quantity import Quantity
+from bizrq.domain.resource_names import is_cash
 
-__all__ = ["circle_above", "missing_keys", "taken", "taken_by_all"]
+__all__ = ["circle_above", "claimant_name", "is_child", "missing_keys", "taken", "taken_by_all"]
+
+_CHILD: Final = f"{PLURAL}.{GROUP}//"
+
+
+def claimant_name(child: str) -> str:
+    """How the line of a claim calls a child; a bizrq has no namespace [A4]."""
+    return _CHILD + child
+
+
+def is_child(claimant: str) -> bool:
+    """Whether the object of a claim is a child bizrq, and no workload."""
+    return claimant.startswith(_CHILD)
 
 
 def taken(child: Bizrq) -> dict[str, Quantity]:
@@ -20,9 +34,16 @@ def taken(child: Bizrq) -> dict[str, Quantity]:
     return key_by_key_max(child.hard, child.used)
 
 
-def taken_by_all(children: Iterable[Bizrq]) -> Amounts:
-    """What all ``children`` take together."""
-    return total(taken(child) for child in children)
+def taken_by_all(children: Iterable[Bizrq], *, without_hours: Container[str] = ()) -> dict[str, Quantity]:
+    """What all ``children`` take together.
+
+    The hours of those whose UID is in ``without_hours`` are in their parent's ledger already [T7].
+    """
+    return total(_without_hours(taken(child)) if child.uid in without_hours else taken(child) for child in children)
+
+
+def _without_hours(amounts: Amounts) -> Amounts:
+    return {key: amount for key, amount in amounts.items() if not is_cash(key)}
 
 
 def missing_keys(child: Bizrq, parent: Bizrq) -> list[str]:

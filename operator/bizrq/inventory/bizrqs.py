@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from bizrq.domain.bizrq import Bizrq
-from bizrq.inventory.versions import Graveyard
+from bizrq.inventory.versions import NEVER, Graveyard
 
 __all__ = ["Bizrqs"]
+
+_GONE: Final = 2**63
+"""Bizrqs are watched without a selector: one that was seen and is gone will see no other version."""
 
 
 class Bizrqs:
@@ -33,6 +37,12 @@ class Bizrqs:
         """The bizrqs whose parent is ``name``."""
         return [self._by_name[child] for child in self._children.get(name, ())]
 
+    def seen(self, name: str, uid: str) -> int:
+        """The newest version at which the bizrq ``name`` was seen with this UID; without end once it is gone [A4]."""
+        known = self._by_name.get(name)
+        version = known.version if known is not None and known.uid == uid else NEVER
+        return max(version, self._graves.seen(uid))
+
     def put(self, bizrq: Bizrq) -> bool:
         """Take over a version; False if it is not newer than what is known."""
         known = self._by_name.get(bizrq.name)
@@ -42,7 +52,7 @@ class Bizrqs:
             if bizrq.version <= known.version:
                 return False
             if known.uid != bizrq.uid:  # deleted and made anew between two looks
-                self._graves.bury(known.uid, bizrq.version - 1)
+                self._graves.bury(known.uid, bizrq.version - 1, _GONE)
             self._unlink(known)
         self._by_name[bizrq.name] = bizrq
         if bizrq.parent:
@@ -51,7 +61,7 @@ class Bizrqs:
 
     def remove(self, uid: str, name: str, version: int) -> Bizrq | None:
         """Forget a bizrq that was gone at ``version``; what was known of it, None if nothing is forgotten."""
-        self._graves.bury(uid, version)
+        self._graves.bury(uid, version, _GONE)
         known = self._by_name.get(name)
         if known is None or known.uid != uid or known.version > version:
             return None

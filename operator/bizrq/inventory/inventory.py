@@ -97,9 +97,12 @@ class Inventory:
         if known is None or known.demand != workload.demand or known.bizrq != workload.bizrq:
             self._wake(workload.bizrq)
 
-    def remove_workload(self, uid: str, version: int) -> None:
-        """A workload was deleted, or lost its label, at ``version``; its pods keep their bizrq [C7]."""
-        known = self.workloads.remove(uid, version)
+    def remove_workload(self, uid: str, version: int, seen: int | None = None) -> None:
+        """A workload was deleted, or lost its label, at ``version``; its pods keep their bizrq [C7].
+
+        ``seen`` is the version that it is known to have reached, where a list at ``version`` only lacked it [A4].
+        """
+        known = self.workloads.remove(uid, version, seen)
         if known is not None:
             self._homes.pop(uid, None)
             self._wake(known.bizrq)
@@ -116,7 +119,7 @@ class Inventory:
         for workload in listed:
             self.put_workload(workload)
         for gone in self.workloads.missing(kind, {each.uid for each in listed} | unreadable, version):
-            self.remove_workload(gone.uid, version)
+            self.remove_workload(gone.uid, version, gone.version + 1)
         after = {name: self._total(name) for name in touched}
         return {name: (before[name], after[name]) for name in sorted(touched) if before[name] != after[name]}
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts, add_into, subtract_from
 from bizrq.domain.quantity import Quantity
-from bizrq.inventory.versions import Graveyard
+from bizrq.inventory.versions import NEVER, Graveyard
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload
 
@@ -32,6 +32,15 @@ class Workloads:
         """What the workloads of a bizrq demand together; a reader must not keep it, it changes with events."""
         return self._totals.get(bizrq, {})
 
+    def get(self, uid: str) -> Workload | None:
+        """The workload with this UID, None where none is known."""
+        return self._by_uid.get(uid)
+
+    def seen(self, uid: str) -> int:
+        """The newest version at which this UID was seen, also one that was no longer labelled [A4]."""
+        known = self._by_uid.get(uid)
+        return max(NEVER if known is None else known.version, self._graves.seen(uid))
+
     def put(self, workload: Workload) -> Workload | bool | None:
         """Take over a version; what was known before (None: nothing), False if it is not newer."""
         known = self._by_uid.get(workload.uid)
@@ -45,15 +54,16 @@ class Workloads:
         add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
         return known
 
-    def remove(self, uid: str, version: int) -> Workload | None:
+    def remove(self, uid: str, version: int, seen: int | None = None) -> Workload | None:
         """Forget a workload that was deleted, or lost its label, at ``version``: a watch tells both in one way.
 
+        ``seen`` is the version that the object itself is known to have reached, where that is another one.
         What was known of it; None if nothing is forgotten.
         """
         known = self._by_uid.get(uid)
         if known is not None and known.version > version:
             return None  # it got its label back meanwhile
-        self._graves.bury(uid, version)
+        self._graves.bury(uid, version, seen)
         if known is None:
             return None
         del self._by_uid[uid]

@@ -7,24 +7,40 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from bizrq import __version__
 
-__all__ = ["ControllerMetrics"]
+__all__ = ["ControllerMetrics", "WebhookMetrics"]
 
 _PREFIX: Final = "bizrq"
 
+_SECONDS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the buckets of a histogram of answers: an API server waits 10 s at most."""
 
-class ControllerMetrics:
-    """The metrics of the controller."""
+
+class _Metrics:
+    """What every process shows."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         info = Info(f"{_PREFIX}_build", "Version of this process.", registry=self.registry)
         info.info({"version": __version__})
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+
+class ControllerMetrics(_Metrics):
+    """The metrics of the controller."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.status_writes = self._counter(
             "status_writes", "Statuses written, by outcome: stored, conflict, failed.", "outcome"
+        )
+        self.claims_settled = self._counter(
+            "claims_settled", "Claims closed by a live read: their requests had failed after they were granted."
         )
         self.drift = self._counter(
             "drift_corrected",
@@ -62,5 +78,35 @@ class ControllerMetrics:
             registry=self.registry,
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+class WebhookMetrics(_Metrics):
+    """The metrics of the webhook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reviews = self._counter(
+            "reviews", "Reviews answered, by route and verdict: allowed, refused, again.", "route", "verdict"
+        )
+        self.review_seconds = Histogram(
+            f"{_PREFIX}_review_seconds",
+            "Seconds from the head of a request to its verdict.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.review_failures = self._counter(
+            "review_failures",
+            "Reviews that could not be decided, by why: error (a traceback is logged), late (past the deadline).",
+            "route",
+            "why",
+        )
+        self.rejected = self._counter(
+            "reviews_rejected",
+            "Requests that were no reviews, by why: not_found (no right token or certificate, or no such route), "
+            "method, too_large, unreadable, slow.",
+            "why",
+        )
+        self.claims_writes = self._counter(
+            "claims_writes", "Writes of claims into a status, by outcome: stored, conflict, failed.", "outcome"
+        )
+        self.claims_granted = self._counter("claims_granted", "Claims that were granted.")

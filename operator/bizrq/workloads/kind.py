@@ -66,6 +66,8 @@ class Kind:
     kind: str
     pod_groups: tuple[PodGroupAt, ...]
     nothing_when: tuple[NothingWhen, ...] = ()
+    scale: Path_ = ()
+    """Where the scale subresource puts its replicas [A9]; empty where the kind has none."""
 
     @property
     def count_key(self) -> str:
@@ -80,8 +82,15 @@ class Kind:
     @property
     def url(self) -> str:
         """Where all objects of this kind are listed."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        return f"{root}/{self.resource}"
+        return f"{self._root}/{self.resource}"
+
+    def object_url(self, namespace: str, name: str) -> str:
+        """Where one object of this kind is read."""
+        return f"{self._root}/namespaces/{namespace}/{self.resource}/{name}"
+
+    @property
+    def _root(self) -> str:
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
 
 def built_in() -> tuple[Kind, ...]:
@@ -181,6 +190,7 @@ def _kind(value: object, where: str) -> Kind:
             _nothing_when(each, f"{where}: nothingWhen[{index}]")
             for index, each in enumerate(fields.take("nothingWhen", list, []))
         ),
+        scale=fields.path("scale", None),
     )
     fields.done()
     return result

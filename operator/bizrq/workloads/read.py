@@ -9,12 +9,12 @@ from typing import Any, Final
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.demand import PodGroup, demand
-from bizrq.domain.pod_resources import held
+from bizrq.domain.pod_resources import PodResources, held
 from bizrq.domain.pod_template import FieldProblem, read_pod_spec
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.workloads.kind import Count, Kind, NothingWhen
 
-__all__ = ["Workload", "read_workload"]
+__all__ = ["Template", "Workload", "read_models", "read_templates", "read_workload"]
 
 _MAX_REPLICAS: Final = 2**31 - 1  # an int32 in every kind; custom resources may say anything
 
@@ -25,7 +25,7 @@ class Workload:
 
     uid: str
     version: int
-    """metadata.resourceVersion."""
+    """metadata.resourceVersion; 0 of an object that is about to be created."""
     kind: Kind
     namespace: str
     name: str
@@ -41,31 +41,55 @@ class Workload:
         return f"{self.kind.id}/{self.namespace}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One pod group of an object as it stands there: how many, and what a pod of it states."""
+
+    replicas: int
+    """At least 0."""
+    pod: PodResources
+
+    @property
+    def group(self) -> PodGroup:
+        """The same with what a pod of it holds."""
+        return PodGroup(self.replicas, held(self.pod))
+
+
 def read_workload(raw: Mapping[str, Any], kind: Kind, gpus: GpuResources) -> Workload:
     """What one version of an object demands [K2, P1-P3]; ``raw`` is its JSON.
 
-    Raises ``KeyError`` or ``ValueError`` only for what no API server sends (no name, no uid, no resourceVersion).
+    Raises ``KeyError`` or ``ValueError`` only for what no API server sends (no name, no uid).
     """
     metadata = raw["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
-    models = Models(
-        cpu=labels.get(f"{LABEL}/cpu-type") or None,
-        gpu=labels.get(f"{LABEL}/gpu-type") or None,
-        memory=labels.get(f"{LABEL}/memory-type") or None,
-    )
-    problems: list[FieldProblem] = []
-    groups = [] if _demands_nothing(raw, kind) else _pod_groups(raw, kind, problems)
+    models = read_models(labels)
+    templates, problems = read_templates(raw, kind)
     return Workload(
         uid=metadata["uid"],
-        version=int(metadata["resourceVersion"]),
+        version=int(metadata.get("resourceVersion", 0)),
         kind=kind,
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         bizrq=labels.get(LABEL, ""),
         models=models,
-        demand=demand(groups, models, gpus, count=kind.count_key),
+        demand=demand([each.group for each in templates], models, gpus, count=kind.count_key),
         problems=tuple(problems),
     )
+
+
+def read_models(labels: Mapping[str, str]) -> Models:
+    """The hardware models that the labels of a workload name; an empty one counts as none [K2]."""
+    return Models(
+        cpu=labels.get(f"{LABEL}/cpu-type") or None,
+        gpu=labels.get(f"{LABEL}/gpu-type") or None,
+        memory=labels.get(f"{LABEL}/memory-type") or None,
+    )
+
+
+def read_templates(raw: Mapping[str, Any], kind: Kind) -> tuple[list[Template], list[FieldProblem]]:
+    """The pod groups of an object, none where it demands nothing now, and the fields that could not be read [A14]."""
+    problems: list[FieldProblem] = []
+    return ([] if _demands_nothing(raw, kind) else _templates(raw, kind, problems)), problems
 
 
 def _demands_nothing(raw: Mapping[str, Any], kind: Kind) -> bool:
@@ -82,8 +106,8 @@ def _holds(reason: NothingWhen, raw: Mapping[str, Any]) -> bool:
     return bool(_at(raw, reason.path) == reason.value)
 
 
-def _pod_groups(raw: Mapping[str, Any], kind: Kind, problems: list[FieldProblem]) -> list[PodGroup]:
-    groups = []
+def _templates(raw: Mapping[str, Any], kind: Kind, problems: list[FieldProblem]) -> list[Template]:
+    templates = []
     for where in kind.pod_groups:
         template = _at(raw, where.template)
         if template is None:
@@ -92,8 +116,8 @@ def _pod_groups(raw: Mapping[str, Any], kind: Kind, problems: list[FieldProblem]
         pod, broken = read_pod_spec(spec, ".".join((*where.template, "spec")))
         problems.extend(broken)
         counts = [count for each in where.replicas if (count := _count(raw, each, problems)) is not None]
-        groups.append(PodGroup(replicas=max(0, min(counts, default=0)), pod=held(pod)))
-    return groups
+        templates.append(Template(max(0, min(counts, default=0)), pod))
+    return templates
 
 
 def _count(raw: Mapping[str, Any], count: Count, problems: list[FieldProblem]) -> int | None:

@@ -1,0 +1,80 @@
+"""What is there right now?
+
+Nothing here comes from a cache: every read and every list is of what is stored after it was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from bizrq.cluster.client import Client
+from bizrq.cluster.errors import NotFound
+from bizrq.cluster.lists import list_all
+from bizrq.cluster.store import BIZRQS_URL
+from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
+from bizrq.workloads.kind import Kind
+
+__all__ = ["ApiReads", "Reads"]
+
+JSON = dict[str, Any]
+
+
+class Reads(Protocol):
+    """The cluster as it is now. Everything raises ``ClusterError``."""
+
+    async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
+        """One object of a counted kind; None where there is none."""
+
+    async def workloads_of(self, kind: Kind, bizrq: str) -> list[JSON]:
+        """The objects of a kind whose label names ``bizrq``."""
+
+    async def bizrq(self, name: str) -> Bizrq | None:
+        """One bizrq; None where there is none."""
+
+    async def children(self, bizrq: str) -> list[Bizrq]:
+        """The bizrqs whose parent is ``bizrq``."""
+
+    async def bizrq_names(self) -> list[str]:
+        """The names of all bizrqs."""
+
+
+class ApiReads:
+    """The API server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
+        """One object of a counted kind; None where there is none."""
+        return await self._get(kind.object_url(namespace, name))
+
+    async def workloads_of(self, kind: Kind, bizrq: str) -> list[JSON]:
+        """The objects of a kind whose label names ``bizrq``; none where the cluster does not have the kind."""
+        try:
+            return (await list_all(self._client, kind.url, {"labelSelector": f"{LABEL}={bizrq}"}))[0]
+        except NotFound:
+            return []
+
+    async def bizrq(self, name: str) -> Bizrq | None:
+        """One bizrq; None where there is none."""
+        raw = await self._get(f"{BIZRQS_URL}/{name}")
+        return None if raw is None else read_bizrq(raw)
+
+    async def children(self, bizrq: str) -> list[Bizrq]:
+        """The bizrqs whose parent is ``bizrq``."""
+        items, _ = await list_all(self._client, BIZRQS_URL, {"fieldSelector": f"spec.parentBizGroup={bizrq}"})
+        return [read_bizrq(item) for item in items]
+
+    async def bizrq_names(self) -> list[str]:
+        """The names of all bizrqs."""
+        items, _ = await list_all(self._client, BIZRQS_URL, {})
+        return [item["metadata"]["name"] for item in items]
+
+    async def _get(self, url: str) -> JSON | None:
+        try:
+            raw: JSON = msgspec.json.decode(await self._client.get(url))
+        except NotFound:
+            return None
+        return raw

@@ -1,0 +1,89 @@
+"""Has somebody changed figures that were right? [R2].
+
+Between two writes of the controller only webhooks may change ``used``: they raise it by what they claim, a new line
+each. Whatever else a figure says is somebody's edit; it is corrected by the next write, counted and logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bizrq.domain.amounts import Amounts
+from bizrq.domain.bizrq import Bizrq, own_amounts
+from bizrq.domain.charges import added_by
+from bizrq.domain.quantity import ZERO
+from bizrq.domain.resource_names import is_cash
+from bizrq.observability.metrics import ControllerMetrics
+
+__all__ = ["Drift"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A status that this process wrote or found right."""
+
+    uid: str
+    version: int
+    used: Amounts
+    self_used: Amounts
+    claims: frozenset[str]
+
+
+class Drift:
+    """Compares statuses with the last one that was right."""
+
+    def __init__(self, metrics: ControllerMetrics) -> None:
+        self._metrics = metrics
+        self._known: dict[str, _Known] = {}
+
+    def remember(self, bizrq: Bizrq) -> None:
+        """This status is right."""
+        self._known[bizrq.name] = _Known(
+            bizrq.uid,
+            bizrq.version,
+            _plain(bizrq.status, "used"),
+            _plain(bizrq.status, "selfUsed"),
+            frozenset(bizrq.claims),
+        )
+
+    def forget(self, name: str) -> None:
+        """A bizrq is gone."""
+        self._known.pop(name, None)
+
+    def found(self, bizrq: Bizrq, right: Mapping[str, Any]) -> bool:
+        """Whether ``bizrq`` shows figures that neither we nor a webhook wrote; ``right`` is the status now due."""
+        last = self._known.get(bizrq.name)
+        if last is None or last.uid != bizrq.uid or last.version == bizrq.version:
+            return False
+        self.forget(bizrq.name)
+        workloads, children = added_by(set(bizrq.claims) - last.claims, lambda *_: {})
+        edited = self._report(bizrq, "selfUsed", last.self_used, workloads, right)
+        both = {key: workloads.get(key, ZERO) + children.get(key, ZERO) for key in {*workloads, *children}}
+        edited = self._report(bizrq, "used", last.used, both, right) or edited
+        if edited:
+            self._metrics.drift.labels("status").inc()
+        return edited
+
+    def _report(self, bizrq: Bizrq, field: str, written: Amounts, claimed: Amounts, right: Mapping[str, Any]) -> bool:
+        found, correct = _plain(bizrq.status, field), _plain(right, field)
+        wrong = [
+            key
+            for key in sorted(written.keys() & correct.keys())
+            if found.get(key) != correct[key]
+            and not (key in found and written[key] <= found[key] <= written[key] + claimed.get(key, ZERO))
+        ]
+        for key in wrong:
+            log.warning(
+                "%s: drift: status.%s of %s was changed to %s by somebody else; corrected to %s",
+                bizrq.name, field, key, found.get(key, "nothing"), correct[key],
+            )  # fmt: skip
+        return bool(wrong)
+
+
+def _plain(status: Mapping[str, Any], field: str) -> Amounts:
+    return {key: amount for key, amount in own_amounts(status.get(field)).items() if not is_cash(key)}

@@ -1,0 +1,203 @@
+"""What was granted and is not seen in the cluster yet? [A4].
+
+A claimant is an object with a UID and amounts: a workload under its bizrq, or a bizrq under its parent. A claim is kept
+as one line of text in the status of the one that granted it:
+
+    1 UID VERSION OBJECT SINCE KEY=DEMAND:RAISED,... [from=OLD] [own]
+
+VERSION is the resourceVersion of the object that the request was decided on, 0 for a create. Admission runs inside the
+storage update on that very version, so any later version tells how the request ended. DEMAND is all that the object
+will demand, not what it grows by; RAISED is what it is above the demand of the object at VERSION.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bizrq.domain.amounts import Amounts, key_by_key_max
+from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
+
+__all__ = [
+    "MAX_CLAIMS",
+    "MAX_LINE",
+    "Claim",
+    "ClaimError",
+    "Growth",
+    "Settled",
+    "claimant_of",
+    "parse_claim",
+    "settle",
+    "since_text",
+]
+
+FORMAT: Final = "1"
+
+MAX_CLAIMS: Final = 1000
+"""Open claims of one bizrq; beyond that admission says: try again [A13]. The CRD has the same bound."""
+
+MAX_LINE: Final = 131_072
+"""Characters of a line; the CRD has the same bound."""
+
+_KEY: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_./]{0,385}")
+"""What can stand in ``hard``. A custom resource may name anything as a resource; what cannot be limited is left out."""
+
+_HEAD: Final = 5  # fields before the amounts
+
+
+class ClaimError(ValueError):
+    """A line is no claim, or one of a format that this version does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim."""
+
+    uid: str
+    version: int
+    """resourceVersion of the object that it was decided on; 0 for a create."""
+    object: str
+    """``deployments.apps/shop/web``; a bizrq has no namespace: ``bizgroupresourcequotas.quota.bizrq.io//team-a``."""
+    since: str
+    """For people, and for [C7]: when it was written."""
+    demand: Amounts
+    raised: Amounts
+    moved_from: str = ""
+    """The bizrq that the workload was under before [C7]."""
+    own: bool = False
+    """A child that no trusted controller made: being seen does not close it [A8]."""
+
+    def line(self) -> str:
+        """The text in ``status.claims``."""
+        amounts = ",".join(
+            f"{key}={amount}:{self.raised.get(key, ZERO)}"
+            for key, amount in sorted(self.demand.items())
+            if _is_limitable(key)
+        )
+        line = f"{FORMAT} {self.uid} {self.version} {self.object} {self.since} {amounts}"
+        if self.moved_from:
+            line += f" from={self.moved_from}"
+        return f"{line} own" if self.own else line
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_limitable(key: str) -> bool:
+    return _KEY.fullmatch(key) is not None
+
+
+def claimant_of(line: str) -> tuple[str, int, str] | None:
+    """UID, version and object of a line without reading its amounts; None where it is no claim."""
+    parts = line.split(" ", _HEAD)
+    if len(parts) <= _HEAD or not _is_number(parts[2]):
+        return None
+    return parts[1], int(parts[2]), parts[3]
+
+
+@functools.lru_cache(maxsize=8192)  # a line is read at every status until it is closed
+def parse_claim(line: str) -> Claim:
+    """The claim of a line. Raises ``ClaimError``."""
+    parts = line.split(" ")
+    if len(parts) <= _HEAD or parts[0] != FORMAT or not _is_number(parts[2]):
+        msg = f"{line[:100]!r} is no claim of format {FORMAT}"
+        raise ClaimError(msg)
+    demand: dict[str, Quantity] = {}
+    raised: dict[str, Quantity] = {}
+    try:
+        for each in filter(None, parts[_HEAD].split(",")):
+            key, _, amounts = each.partition("=")
+            whole, _, growth = amounts.partition(":")
+            demand[key], raised[key] = parse_own(whole), parse_own(growth)
+    except QuantityError as error:
+        msg = f"{line[:100]!r} is no claim: {error}"
+        raise ClaimError(msg) from error
+    marks = parts[_HEAD + 1 :]
+    moved_from = next((mark.removeprefix("from=") for mark in marks if mark.startswith("from=")), "")
+    return Claim(parts[1], int(parts[2]), parts[3], parts[4], demand, raised, moved_from, "own" in marks)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 20  # noqa: PLR2004  # an etcd revision is an int64
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A request that makes a claimant grow: what it demands before and after, and which object it was decided on."""
+
+    uid: str
+    version: int
+    """resourceVersion of the object under review; 0 for a create."""
+    object: str
+    old: Amounts
+    """What it demands at ``version`` from the bizrq that is asked; nothing where it comes from another [A1]."""
+    new: Amounts
+    keys: frozenset[str] | None = None
+    """Of a child bizrq: the keys of its hard. Its claim says nothing of other keys [T2]."""
+    old_keys: frozenset[str] = frozenset()
+    """The keys of its hard at ``version``."""
+    moved_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How a request for growth would be claimed: what ``used`` rises by, and the claim without its time."""
+
+    grant: Amounts
+    demand: Amounts
+    raised: Amounts
+
+
+def settle(growth: Growth, known: Claim | None) -> Settled | None:
+    """The claim of a request, given the open claim of the same UID; None where that is on a later version [A4].
+
+    A review on an older version than an open claim changes nothing: its write must fail. The same version again, by a
+    repeat or a race of two writers, keeps the larger amounts. A later version proves that the old claim is settled: it
+    is replaced, and what it had raised counts as granted already, but no more, since the controller may have taken
+    less of it into account meanwhile.
+    """
+    old, new = growth.old, growth.new
+    if known is None:
+        covered, demand = old, key_by_key_max(new, old)
+    elif known.version < growth.version:
+        granted = {
+            key: min(amount, old.get(key, ZERO) + known.raised.get(key, ZERO)) for key, amount in known.demand.items()
+        }
+        covered, demand = key_by_key_max(old, granted), key_by_key_max(new, old)
+    elif known.version == growth.version:
+        covered, demand = key_by_key_max(old, known.demand), key_by_key_max(new, known.demand)
+    else:
+        return None
+    if growth.keys is not None:
+        keys = _keys_of_child(growth.keys, growth, known)
+        demand = {key: amount for key, amount in demand.items() if key in keys}
+    return Settled(_above(new, covered), demand, _above(demand, old))
+
+
+def _keys_of_child(keys: frozenset[str], growth: Growth, known: Claim | None) -> frozenset[str]:
+    """The keys that a child is sure to have however its requests end: absent in one of them is absent [T2]."""
+    if known is None:
+        return keys
+    return keys & (known.demand.keys() if known.version == growth.version else growth.old_keys)
+
+
+def _above(amounts: Amounts, less: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """Per key what ``amounts`` is above ``less``, at least 0."""
+    result = {}
+    for key, amount in amounts.items():
+        known = less.get(key)
+        result[key] = amount if known is None else max(ZERO, amount - known)
+    return result
+
+
+def since_text(milliseconds: int, before: str = "") -> str:
+    """The time of a claim, in milliseconds since 1970: always another text than the one ``before`` [A4]."""
+    text = _time(milliseconds)
+    return text if text != before else _time(milliseconds + 1)
+
+
+def _time(milliseconds: int) -> str:
+    moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"

@@ -1,0 +1,1 @@
+"""The admission webhook: who may ask, what is asked, what is answered."""

@@ -1,0 +1,218 @@
+"""May this bizrq be created, changed or deleted? [T1-T7, K1-K4].
+
+What a child takes is claimed in its parent's status before the child exists or grows. A parent that gains a key, or
+goes, looks at its children by a list begun after the review, and at the claims in its own status: a child that is being
+granted at that moment has changed the parent's version, and the parent's request is reviewed again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bizrq.cluster.reads import Reads
+from bizrq.domain.admission import Ask
+from bizrq.domain.amounts import exceeding, first_of, key_by_key_max
+from bizrq.domain.bizrq import GROUP, PLURAL, VERSION, Bizrq, read_bizrq
+from bizrq.domain.cash import amount_text
+from bizrq.domain.claims import Claim, ClaimError, Growth, parse_claim
+from bizrq.domain.quantity import ZERO
+from bizrq.domain.refusals import no_such_bizrq
+from bizrq.domain.resource_names import PODS, GpuResources, key_problem
+from bizrq.domain.tree import claimant_name, is_child, taken
+from bizrq.webhook.claiming import Claiming, forbidden, invalid
+from bizrq.webhook.commit import Missing
+from bizrq.webhook.review import Request, Verdict
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.read import read_workload
+
+__all__ = ["FORCE_DELETE", "BizrqReviews"]
+
+FORCE_DELETE: Final = f"{GROUP}/force-delete"
+"""Annotation that lets a bizrq go although workloads of its own still demand something [T4]."""
+
+_NAMED: Final = 5
+"""Objects that a refusal names."""
+
+
+class BizrqReviews:
+    """Reviews of bizrqs."""
+
+    def __init__(self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources) -> None:
+        self._kinds, self._claiming, self._reads, self._gpus = tuple(kinds), claiming, reads, gpus
+        self._count_keys = sorted(kind.count_key for kind in self._kinds)
+
+    async def review(self, request: Request, deadline: float) -> Verdict:
+        """A create, an update or a delete. Raises ``ClusterError`` where the API server cannot be asked."""
+        resource = request.resource
+        if (resource.group, resource.version, resource.resource) != (GROUP, VERSION, PLURAL) or request.sub_resource:
+            return forbidden(f"{resource.resource}.{resource.group} is not reviewed here; only {PLURAL}.{GROUP} is")
+        old = None if request.old_object is None else read_bizrq(request.old_object)
+        new = None if request.object is None else _read_new(request.object)
+        match request.operation:
+            case "CREATE" if new is not None:
+                return await self._create(new, deadline, dry_run=request.dry_run)
+            case "UPDATE" if new is not None and old is not None:
+                return await self._update(old, new, deadline, dry_run=request.dry_run)
+            case "DELETE" if old is not None:
+                return await self._delete(old)
+        return invalid(f"this review of a {request.operation} lacks the object")
+
+    # --- create and update -------------------------------------------------------------------------------------------
+
+    async def _create(self, new: Bizrq, deadline: float, *, dry_run: bool) -> Verdict:
+        problems = self._problems(new, None)
+        if problems:
+            return invalid(problems)
+        if not new.parent:
+            return Verdict.allow()
+        circle = await self._way_up(new)
+        if circle:
+            return forbidden(circle)
+        growth = Growth(new.uid, 0, claimant_name(new.name), {}, new.hard, keys=frozenset(new.hard))
+        return await self._claim(new, growth, deadline, dry_run=dry_run)
+
+    async def _update(self, old: Bizrq, new: Bizrq, deadline: float, *, dry_run: bool) -> Verdict:
+        problems = self._problems(new, old)
+        if problems:
+            return invalid(problems)
+        gained = sorted(new.hard.keys() - old.hard.keys())
+        if gained:
+            lacking = await self._lacking(old, gained)
+            if lacking:
+                return forbidden(lacking)
+        # What it uses is that of the version under review; dropping a key is growth too [T2, T3].
+        takes, would_take = taken(old), key_by_key_max(new.hard, old.used)
+        warnings = _over(old, new)
+        if old.hard.keys() <= new.hard.keys() and all(
+            amount <= takes.get(key, ZERO) for key, amount in would_take.items()
+        ):
+            return Verdict.allow(*warnings)
+        if old.deleting:
+            return forbidden(f"{old.name} is being deleted: its quota grows no more")
+        if not new.parent:
+            return Verdict.allow(*warnings)
+        growth = Growth(
+            uid=old.uid,
+            version=old.version,
+            object=claimant_name(old.name),
+            old=takes,
+            new=would_take,
+            keys=frozenset(new.hard),
+            old_keys=frozenset(old.hard),
+        )
+        verdict = await self._claim(new, growth, deadline, dry_run=dry_run)
+        return Verdict.allow(*verdict.warnings, *warnings) if verdict.allowed else verdict
+
+    def _problems(self, new: Bizrq, old: Bizrq | None) -> str:
+        """What is wrong with the keys and values that are new or changed [K1-K4]; "" where nothing is."""
+        before = old.hard if old else {}
+        found = [str(problem) for key in sorted(new.hard.keys() - before.keys()) if (problem := self._key(key))]
+        known = old.problems if old else ()
+        found += [problem for problem in new.problems if problem not in known]
+        return "; ".join(found[:_NAMED])
+
+    def _key(self, key: str) -> str | None:
+        problem = key_problem(key)
+        if problem is not None:
+            return f"spec.hard.{problem}"
+        if key.startswith("count/") and key not in self._count_keys:
+            near = difflib.get_close_matches(key, self._count_keys, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"counted are {', '.join(self._count_keys)}"
+            return f"spec.hard.{key}: no such kind of workload is counted; {meant}"
+        return None
+
+    async def _way_up(self, new: Bizrq) -> str:
+        """Why ``new`` cannot stand below its parent: the way up would lead back to it [T1]; "" where it can."""
+        name, way = new.parent, [new.name]
+        while name:
+            way.append(name)
+            if name in way[:-1]:
+                return f"{new.name} would be its own ancestor: {' -> '.join(way)}"
+            above = await self._reads.bizrq(name)
+            name = above.parent if above else ""
+        return ""
+
+    async def _claim(self, child: Bizrq, growth: Growth, deadline: float, *, dry_run: bool) -> Verdict:
+        async def exists() -> bool:
+            return await self._reads.bizrq(child.name) is not None
+
+        verdict = await self._claiming.claim(child.parent, Ask(growth), deadline, dry_run=dry_run, exists=exists)
+        if isinstance(verdict, Missing):
+            missing = no_such_bizrq(child.parent, "spec.parentBizGroup", await self._reads.bizrq_names())
+            return forbidden(f"{missing}; a parent is created before its children")
+        return verdict
+
+    async def _lacking(self, parent: Bizrq, gained: Sequence[str]) -> str:
+        """Which children lack keys that ``parent`` would gain [T5]; "" where none does."""
+        lacking = {child.name: _without(gained, child.hard) for child in await self._reads.children(parent.name)}
+        for claim in _claims(parent):
+            if is_child(claim.object):
+                name = claim.object.rpartition("/")[2]
+                lacking[name] = sorted({*lacking.get(name, ()), *_without(gained, claim.demand)})
+        children = sorted(name for name, keys in lacking.items() if keys)
+        if not children:
+            return ""
+        told = first_of(children, lambda name: f"{name} ({', '.join(lacking[name][:_NAMED])})")
+        return f"{parent.name} cannot limit what its children do not limit yet; add the key to them first: {told}"
+
+    # --- delete ------------------------------------------------------------------------------------------------------
+
+    async def _delete(self, old: Bizrq) -> Verdict:
+        if old.deleting:
+            return Verdict.allow()
+        children = sorted(child.name for child in await self._reads.children(old.name))
+        if children:
+            return forbidden(f"{old.name} has children, and only leaves can be deleted: {first_of(children, str)}")
+        claims = list(_claims(old))
+        granted = [claim.object.rpartition("/")[2] for claim in claims if is_child(claim.object)]
+        if granted:
+            return forbidden(
+                f"{old.name} is granting quota to children that are being created: {first_of(granted, str)}"
+            )
+        if (old.raw["metadata"].get("annotations") or {}).get(FORCE_DELETE) == "true":
+            return Verdict.allow()
+        demanding = [claim.object for claim in claims if claim.demand.get(PODS)] or await self._demanding(old.name)
+        if demanding:
+            return forbidden(
+                f"workloads still demand something under {old.name}: {first_of(demanding, str)}; delete or scale down "
+                f"these, or annotate the bizrq {FORCE_DELETE}=true: what they run is then charged to nobody"
+            )
+        return Verdict.allow()
+
+    async def _demanding(self, name: str) -> list[str]:
+        return [
+            str(workload)
+            for kind in self._kinds
+            for raw in await self._reads.workloads_of(kind, name)
+            if (workload := read_workload(raw, kind, self._gpus)).demand.get(PODS)
+        ]
+
+
+def _read_new(raw: Mapping[str, Any]) -> Bizrq:
+    """An object that is about to be stored; that of a create has no version yet."""
+    metadata = {"resourceVersion": "0", **raw["metadata"]}
+    return read_bizrq({**raw, "metadata": metadata})
+
+
+def _claims(bizrq: Bizrq) -> Iterator[Claim]:
+    for line in bizrq.claims:
+        try:
+            yield parse_claim(line)
+        except ClaimError:
+            continue
+
+
+def _without(keys: Sequence[str], hard: Mapping[str, object]) -> list[str]:
+    return [key for key in keys if key not in hard]
+
+
+def _over(old: Bizrq, new: Bizrq) -> list[str]:
+    """Warnings where ``hard`` is lowered below what is used [T5]."""
+    lowered = [key for key in exceeding(old.used, new.hard) if key not in old.hard or new.hard[key] < old.hard[key]]
+    return [
+        f"{new.name}: {key} is lowered to {amount_text(key, new.hard[key])}, and {amount_text(key, old.used[key])} are "
+        "used: what runs is not stopped, only growth is refused until it fits"
+        for key in lowered
+    ]

@@ -1,0 +1,225 @@
+"""How are the requests for growth of one bizrq gathered, decided and claimed together? [A3, A4].
+
+While one write of a bizrq is on its way, the next requests gather; then one write carries the claims of all of them.
+There is one committer a bizrq in a process: a second one would only conflict with the first.
+
+An *allow* may start from the object that the last write returned, since the compare-and-swap proves that it was fresh.
+A *refusal* is only given on a read that began after its request came in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bizrq.clock import Clock
+from bizrq.cluster.errors import ClusterError, Conflict, Denied, Invalid, NotFound
+from bizrq.cluster.store import Store
+from bizrq.domain.admission import Account, Again, Ask, Granted, Outcome
+from bizrq.domain.bizrq import Bizrq, read_bizrq
+from bizrq.domain.resource_names import GpuResources
+from bizrq.observability.metrics import WebhookMetrics
+
+__all__ = ["Answer", "Committers", "Missing"]
+
+_BATCH: Final = 256
+"""Requests decided together; the API server has some hundred in flight at most."""
+
+_KEPT_SECONDS: Final = 0.2
+"""How long the object that a write returned is worth a try without a read: the controller writes soon after."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25
+"""Seconds to wait after a conflict or a failure, at random up to so many, doubled each time."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no such bizrq [A7]."""
+
+
+Answer = Outcome | Missing
+
+
+@dataclass(slots=True)
+class _Asked:
+    ask: Ask
+    answer: asyncio.Future[Answer]
+    deadline: float
+
+    def settle(self, answer: Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+class Committers:
+    """Takes requests for growth, whichever bizrq they are for."""
+
+    def __init__(self, store: Store, clock: Clock, metrics: WebhookMetrics, gpus: GpuResources) -> None:
+        self._store, self._clock, self._metrics, self._gpus = store, clock, metrics, gpus
+        self._running: dict[str, _Committer] = {}
+
+    async def claim(self, bizrq: str, ask: Ask, deadline: float) -> Answer:
+        """Decide on ``ask`` and have what is granted claimed before this returns; ``deadline`` is in the loop's time.
+
+        Whoever gives up waiting stops nothing: a claim that is on its way may still be made, and ends by itself.
+        """
+        committer = self._running.get(bizrq)
+        if committer is None:
+            committer = self._running[bizrq] = _Committer(bizrq, self)
+        asked = _Asked(ask, asyncio.get_running_loop().create_future(), deadline)
+        committer.put(asked)
+        return await asked.answer
+
+    async def try_out(self, bizrq: str, ask: Ask) -> Answer:
+        """What would be answered, without a claim [A5]. Raises ``ClusterError``."""
+        try:
+            account = Account(read_bizrq(await self._store.read(bizrq)), self._gpus)
+        except NotFound:
+            return Missing()
+        return self.decide(account, ask)
+
+    def decide(self, account: Account, ask: Ask) -> Outcome:
+        """Put one request to an account."""
+        return account.admit(ask, now=self._clock.now(), milliseconds=self._clock.milliseconds())
+
+    @property
+    def store(self) -> Store:
+        """Where bizrqs are."""
+        return self._store
+
+    @property
+    def metrics(self) -> WebhookMetrics:
+        """The process' metrics."""
+        return self._metrics
+
+    def account(self, bizrq: Bizrq) -> Account:
+        """A new account on a version."""
+        return Account(bizrq, self._gpus)
+
+    def ended(self, name: str) -> None:
+        """A committer has nothing left to do."""
+        del self._running[name]
+
+
+class _Committer:
+    """Works off the requests for one bizrq, batch by batch, and ends some moments after the last one."""
+
+    def __init__(self, name: str, all_: Committers) -> None:
+        self._name, self._all = name, all_
+        self._queue: list[_Asked] = []
+        self._came = asyncio.Event()
+        self._held: Bizrq | None = None
+        """What the last write returned."""
+        self._pause = 0.0
+        """The longest wait before the next write; above 0 while others write too."""
+        self._task = asyncio.create_task(self._run(), name=f"claims {name}")
+
+    def put(self, asked: _Asked) -> None:
+        self._queue.append(asked)
+        self._came.set()
+
+    async def _run(self) -> None:
+        try:
+            while await self._more():
+                batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+                try:
+                    await self._work_off(batch)
+                except Exception:
+                    log.exception("%s: requests could not be decided", self._name)
+                    _settle_all(batch, Again("an error of bizrq itself; its log says more"))
+                    self._held = None
+        finally:
+            self._all.ended(self._name)
+            _settle_all(self._queue, Again("this replica of the webhook ends"))
+
+    async def _more(self) -> bool:
+        if self._queue:
+            return True
+        self._came.clear()
+        try:
+            async with asyncio.timeout(_KEPT_SECONDS):
+                await self._came.wait()
+        except TimeoutError:
+            self._held = None
+        return bool(self._queue)
+
+    async def _work_off(self, batch: Sequence[_Asked]) -> None:
+        """Answer every request of a batch, claimed where it is granted."""
+        fresh = False
+        while batch := self._still_waited_for(batch):
+            try:
+                if self._held is None:
+                    self._held = await self._read()
+                    fresh = True
+                if self._held is None:
+                    _settle_all(batch, Missing())
+                    return
+                account = self._all.account(self._held)
+                answers = [self._all.decide(account, each.ask) for each in batch]
+                if not fresh and not all(isinstance(answer, Granted) for answer in answers):
+                    self._held = None
+                    continue
+                if account.granted:
+                    await self._write(account)
+            except ClusterError as error:
+                self._held = None
+                if isinstance(error, Denied | Invalid):
+                    log.error("%s: claims cannot be written: %s", self._name, error)  # noqa: TRY400  # no bug of ours
+                    _settle_all(batch, Again(f"claims in {self._name} cannot be written; the webhook's log says more"))
+                    return
+                await self._wait(error)
+                continue
+            for each, answer in zip(batch, answers, strict=True):
+                each.settle(answer)
+            return
+
+    async def _read(self) -> Bizrq | None:
+        try:
+            return read_bizrq(await self._all.store.read(self._name))
+        except NotFound:
+            return None
+
+    async def _write(self, account: Account) -> None:
+        writes = self._all.metrics.claims_writes
+        try:
+            stored = await self._all.store.replace_status({**account.bizrq.raw, "status": account.status()})
+        except Conflict:
+            writes.labels("conflict").inc()
+            raise
+        except ClusterError:
+            # Perhaps it was stored and only the answer is lost. The same request again renews its claim [A4].
+            writes.labels("failed").inc()
+            raise
+        writes.labels("stored").inc()
+        self._all.metrics.claims_granted.inc(account.granted)
+        self._held = read_bizrq(stored)
+        self._pause = self._pause / 2 if self._pause > _FIRST_PAUSE else 0.0
+
+    async def _wait(self, error: ClusterError) -> None:
+        if not isinstance(error, Conflict):
+            log.warning("%s: claims are tried again: %s", self._name, error)
+        self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
+        await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  # jitter, no secret
+
+    def _still_waited_for(self, batch: Sequence[_Asked]) -> list[_Asked]:
+        now = asyncio.get_running_loop().time()
+        waiting = []
+        for each in batch:
+            if each.answer.done():
+                continue
+            if each.deadline <= now:
+                each.settle(Again(f"{self._name} could not be claimed in time: many ask, or the API server is slow"))
+            else:
+                waiting.append(each)
+        return waiting
+
+
+def _settle_all(batch: Sequence[_Asked], answer: Answer) -> None:
+    for each in batch:
+        each.settle(answer)

@@ -1,0 +1,123 @@
+"""What is wired to what, started and stopped in which order?
+
+Files first, since without them nothing can be served; then health, so that it can be seen why it is not ready; then
+reviews. At the end the other way round: not ready, still serving for a while, open requests, health.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bizrq import __version__
+from bizrq.clock import Clock, SystemClock
+from bizrq.cluster.client import Client
+from bizrq.cluster.credentials import Credentials, load_credentials
+from bizrq.domain.resource_names import GpuResources
+from bizrq.observability.health import HealthServer
+from bizrq.observability.metrics import WebhookMetrics
+from bizrq.settings import WebhookSettings
+from bizrq.webhook.routes import make_routes
+from bizrq.webhook.server import AdmissionServer, Handler
+from bizrq.webhook.tls import Certificate
+from bizrq.webhook.tokens import PathTokens
+from bizrq.workloads.kind import Kind, load_kinds
+
+__all__ = ["MakeRoutes", "Webhook", "run_webhook"]
+
+MakeRoutes = Callable[[Client, tuple[Kind, ...], GpuResources, Clock, WebhookMetrics], Mapping[str, Handler]]
+
+_POLL_SECONDS: Final = 5.0
+"""How often certificate and tokens are looked at again; the kubelet itself takes up to a minute to replace them."""
+
+log = logging.getLogger(__name__)
+
+
+def run_webhook(settings: WebhookSettings) -> None:
+    """Run the webhook until SIGTERM or SIGINT.
+
+    Raises ``CredentialsError`` where there is no API server, ``KindError`` for a bad file of kinds, ``FileError`` for
+    a bad certificate or token file, ``OSError`` where a port is taken.
+    """
+    kinds = load_kinds(settings.workloads)
+    webhook = Webhook(settings, kinds, load_credentials(), SystemClock(), make_routes)
+    # What is loaded by now stays; what a review makes is gone with its answer, and seldom in circles.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    asyncio.run(webhook.run())
+
+
+class Webhook:
+    """The process."""
+
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        kinds: tuple[Kind, ...],
+        credentials: Credentials,
+        clock: Clock,
+        make_routes: MakeRoutes,
+    ) -> None:
+        """Read the certificate and the tokens. Raises ``FileError``."""
+        self._settings, self._kinds, self._credentials, self._clock = settings, kinds, credentials, clock
+        self._make_routes = make_routes
+        self._metrics = WebhookMetrics()
+        self._certificate = Certificate(settings.cert_file, settings.key_file, settings.client_ca_file)
+        self._tokens = PathTokens(settings.path_token_file) if settings.path_token_file else None
+
+    async def run(self) -> None:
+        """Run until a signal; then finish what was asked."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with Client(self._credentials, user_agent=f"bizrq-webhook/{__version__}") as client:
+            self._wire(client)
+            await self._health.start()
+            refreshing = asyncio.create_task(self._refresh(), name="refresh")
+            stopped = asyncio.create_task(stop.wait(), name="signal")
+            try:
+                await self._server.start()
+                log.info(
+                    "bizrq webhook %s: reviews on port %d, health and metrics on port %d",
+                    __version__, self._server.port, self._health.port,
+                )  # fmt: skip
+                await asyncio.wait((refreshing, stopped), return_when=asyncio.FIRST_COMPLETED)
+                log.info("draining for %g s", self._settings.drain_seconds)
+                await self._server.drain(self._settings.drain_seconds)
+            finally:
+                log.info("stopping")
+                for task in (refreshing, stopped):
+                    task.cancel()
+                results = await asyncio.gather(refreshing, stopped, return_exceptions=True)
+                await self._health.stop()
+            for result in results:
+                if isinstance(result, Exception):
+                    raise result
+
+    def _wire(self, client: Client) -> None:
+        settings, metrics = self._settings, self._metrics
+        self._server = AdmissionServer(
+            settings.port,
+            self._make_routes(client, self._kinds, settings.gpus, self._clock, metrics),
+            self._tokens.accept if self._tokens is not None else lambda _: False,
+            self._certificate.context,
+            metrics,
+        )
+        self._health = HealthServer(
+            settings.metrics_port,
+            metrics.registry,
+            live={"loop": lambda: None},
+            ready={"reviews": self._server.ready},
+        )
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.to_thread(self._certificate.refresh)
+            if self._tokens is not None:
+                await asyncio.to_thread(self._tokens.refresh)

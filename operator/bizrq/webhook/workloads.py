@@ -1,0 +1,169 @@
+"""May this workload be created, changed or scaled? [A1-A7, A9, A14, P4].
+
+Growth only: what grows nothing is allowed without a look at any bizrq, so that nothing that shrinks, heals or cleans
+up is ever held up by a quota [A5].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bizrq.cluster.reads import Reads
+from bizrq.domain.admission import Ask
+from bizrq.domain.amounts import Amounts
+from bizrq.domain.bizrq import LABEL
+from bizrq.domain.claims import Growth
+from bizrq.domain.demand import PodGroup, demand
+from bizrq.domain.pod_resources import held
+from bizrq.domain.quantity import ZERO
+from bizrq.domain.refusals import no_such_bizrq
+from bizrq.domain.resource_names import GpuResources
+from bizrq.webhook.claiming import Claiming, forbidden, invalid
+from bizrq.webhook.commit import Missing
+from bizrq.webhook.review import Request, Verdict
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.read import Workload, read_templates, read_workload
+
+__all__ = ["WorkloadReviews"]
+
+JSON = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """One version of an object: its JSON, and what was read from it."""
+
+    raw: JSON
+    workload: Workload
+
+
+class WorkloadReviews:
+    """Reviews of labelled workloads, and of their scale subresources."""
+
+    def __init__(self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources) -> None:
+        self._kinds = {(kind.group, kind.version, kind.resource): kind for kind in kinds}
+        self._claiming, self._reads, self._gpus = claiming, reads, gpus
+
+    async def review(self, request: Request, deadline: float) -> Verdict:
+        """A create or an update of a workload. Raises ``ClusterError`` where the API server cannot be asked."""
+        kind = self._kind(request)
+        if kind is None or request.sub_resource:
+            return forbidden(_unknown(request))
+        if request.operation not in {"CREATE", "UPDATE"}:
+            return Verdict.allow()
+        if request.object is None or (request.operation == "UPDATE" and request.old_object is None):
+            return invalid(f"this review of a {request.operation} lacks the object")
+        old = None if request.old_object is None else self._read(request.old_object, kind)
+        return await self._decide(kind, old, self._read(request.object, kind), deadline, dry_run=request.dry_run)
+
+    async def scale(self, request: Request, deadline: float) -> Verdict:
+        """A change of the scale subresource [A9]: the workload is read live, for a Scale has no labels."""
+        kind = self._kind(request)
+        if kind is None or not kind.scale or request.sub_resource != "scale":
+            return forbidden(_unknown(request))
+        if request.object is None or request.old_object is None:
+            return invalid("this review of a Scale lacks the object")
+        replicas = _replicas(request.object)
+        if replicas <= _replicas(request.old_object):
+            return Verdict.allow()
+        seen = request.old_object["metadata"]
+        raw = await self._reads.workload(kind, request.namespace, request.name or seen["name"])
+        if raw is None or raw["metadata"]["uid"] != seen["uid"]:
+            return Verdict.try_again(f"{kind.id} {seen['name']} was deleted or made anew while it was scaled")
+        held_version, version = int(raw["metadata"]["resourceVersion"]), int(seen["resourceVersion"])
+        if held_version > version:
+            return Verdict.allow()  # this write must fail, and is reviewed again on the newer object
+        if held_version < version:
+            return Verdict.try_again(f"{kind.id} {seen['name']} was read from an API server that lags behind")
+        old = self._read(raw, kind)
+        new = self._read(_with(raw, kind.scale, replicas), kind)
+        return await self._decide(kind, old, new, deadline, dry_run=request.dry_run)
+
+    def _kind(self, request: Request) -> Kind | None:
+        return self._kinds.get((request.resource.group, request.resource.version, request.resource.resource))
+
+    def _read(self, raw: JSON, kind: Kind) -> _Version:
+        return _Version(raw, read_workload(raw, kind, self._gpus))
+
+    async def _decide(
+        self, kind: Kind, old: _Version | None, new: _Version, deadline: float, *, dry_run: bool
+    ) -> Verdict:
+        label, before = _label(new.raw), None if old is None else _label(old.raw)
+        if label == "" and before != "":
+            return forbidden(f"label {LABEL} is empty: name a bizrq, or leave the label out")
+        if not label:
+            return Verdict.allow()
+        stays = old is not None and before == label
+        had = old.workload.demand if old is not None and stays else {}
+        grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
+        known = old.workload.problems if old is not None and stays else ()
+        broken = [str(each) for each in new.workload.problems if grows or each not in known]
+        if broken:
+            return invalid(f"amounts that cannot be counted: {'; '.join(broken[:3])}")
+        if not grows:
+            return Verdict.allow()
+        return await self._claim(kind, old, new, had, deadline, dry_run=dry_run)
+
+    async def _claim(
+        self, kind: Kind, old: _Version | None, new: _Version, had: Amounts, deadline: float, *, dry_run: bool
+    ) -> Verdict:
+        workload = new.workload
+        templates, _ = read_templates(new.raw, kind)
+        growth = Growth(
+            uid=workload.uid,
+            version=0 if old is None else old.workload.version,
+            object=str(workload),
+            old=had,
+            new=workload.demand,
+            moved_from="" if old is None or old.workload.bizrq == workload.bizrq else old.workload.bizrq,
+        )
+        ask = Ask(
+            growth,
+            pods=[each.pod for each in templates if each.replicas],
+            demand_of=self._demand_of(kind, new),
+            replicas=templates[0].replicas if templates else 0,
+        )
+
+        async def exists() -> bool:
+            return await self._reads.workload(kind, workload.namespace, workload.name) is not None
+
+        verdict = await self._claiming.claim(workload.bizrq, ask, deadline, dry_run=dry_run, exists=exists)
+        if isinstance(verdict, Missing):
+            return forbidden(no_such_bizrq(workload.bizrq, LABEL, await self._reads.bizrq_names()))
+        return verdict
+
+    def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
+        """What the object would demand with another replica count, where it has exactly one group of pods."""
+        templates, _ = read_templates(version.raw, kind)
+        if len(templates) != 1:
+            return None
+        pod, models = held(templates[0].pod), version.workload.models
+        return lambda replicas: demand([PodGroup(replicas, pod)], models, self._gpus, count=kind.count_key)
+
+
+def _label(raw: JSON) -> str | None:
+    """The name of the bizrq; None where there is no such label."""
+    return (raw["metadata"].get("labels") or {}).get(LABEL)
+
+
+def _replicas(scale: JSON) -> int:
+    """Replicas of a Scale, in which 0 is left out."""
+    return int((scale.get("spec") or {}).get("replicas") or 0)
+
+
+def _with(raw: JSON, path: tuple[str, ...], value: int) -> JSON:
+    """``raw`` with the field at ``path`` set; what lies beside it is shared."""
+    head, *rest = path
+    return {**raw, head: _with(raw.get(head) or {}, tuple(rest), value) if rest else value}
+
+
+def _unknown(request: Request) -> str:
+    resource = request.resource
+    of = f"{resource.resource}.{resource.group}/{resource.version}" if resource.group else resource.resource
+    sub = f"/{request.sub_resource}" if request.sub_resource else ""
+    return (
+        f"{of}{sub} is no kind of workload that this webhook counts; describe it in its file of kinds (--workloads), "
+        "or take it out of the rules of the webhook configuration"
+    )

@@ -1,0 +1,72 @@
+"""What does the chart of this checkout install, with these values?
+
+The chart is the one source: the test bed has helm render it, and applies the result itself. So nothing of a release is
+kept in the cluster, and a part of the chart can be taken away again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from testbed import build
+from testbed.control import ROOT
+from testbed.errors import HelmFailed, NotAvailable
+from testbed.identities import NAMESPACE
+from testbed.parts import PARTS
+from testbed.progress import Progress
+
+JSON = dict[str, Any]
+CHART: Final = ROOT / "charts" / "bizrq"
+CONFIGURATION: Final = "ValidatingWebhookConfiguration"
+_SECONDS: Final = 60.0
+
+
+def rights() -> list[JSON]:
+    """What the chart installs before any process of bizrq can start. Raises HelmFailed, NotAvailable."""
+    return [value for value in render(CHART) if value["kind"] != CONFIGURATION]
+
+
+def configuration(values: Mapping[str, Any]) -> JSON:
+    """The webhook configuration that the chart makes of these values. Raises HelmFailed, NotAvailable."""
+    (found,) = (value for value in render(CHART, values) if value["kind"] == CONFIGURATION)
+    return found
+
+
+def render(chart: Path, values: Mapping[str, Any] | None = None) -> list[JSON]:
+    """All objects that a chart makes of these values. Raises HelmFailed, NotAvailable if there is no such chart."""
+    if not (chart / "Chart.yaml").exists():
+        raise NotAvailable(f"this checkout has no {chart.relative_to(ROOT)}: nothing can be installed from it")
+    text = helm(
+        "template", "bizrq", str(chart), f"--namespace={NAMESPACE}", "--values=-", stdin=json.dumps(values or {})
+    )
+    return [value for value in yaml.safe_load_all(text) if value]
+
+
+@functools.cache
+def _program() -> Path:
+    return build.ensure([PARTS["helm"]], Progress())["helm"] / "helm"
+
+
+def helm(*arguments: str, stdin: str = "") -> str:
+    """What helm prints on stdout; raises HelmFailed with what it says on stderr."""
+    with tempfile.TemporaryDirectory(prefix="bizrq-helm-") as home:  # it shall neither read nor write the user's own
+        done = subprocess.run(
+            [_program(), *arguments],
+            env={f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")} | {"HOME": home},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+    if done.returncode:
+        raise HelmFailed(f"helm {arguments[0]}: {done.stderr.strip()}{done.stdout.strip()}")
+    return done.stdout

@@ -1,0 +1,142 @@
+"""The webhook as a process: what is served, what is read again, how it ends."""
+
+import asyncio
+import os
+import shutil
+import signal
+
+import aiohttp
+import kubernetes.client
+import pytest
+
+from bizrq.cluster.credentials import Credentials
+from bizrq.settings import WebhookSettings
+from bizrq.webhook import run
+from bizrq.webhook.review import Verdict
+from tests.support.admission_review import make_review
+from tests.support.certificates import der, make_pair, shown, trusting
+from tests.support.clocks import HandClock
+
+TOKEN = "t0ken-of-the-path"
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Certificates; each is its own authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+    return [make_pair(folder, name) for name in ("first", "second")]
+
+
+@pytest.fixture
+def settings(tmp_path, pairs):
+    """Files as in a pod, on free ports."""
+    shutil.copy(pairs[0].certificate, tmp_path / "tls.crt")
+    shutil.copy(pairs[0].key, tmp_path / "tls.key")
+    (tmp_path / "tokens").write_text(TOKEN)
+    return WebhookSettings(
+        cert_file=tmp_path / "tls.crt",
+        key_file=tmp_path / "tls.key",
+        path_token_file=tmp_path / "tokens",
+        port=0,
+        metrics_port=0,
+        drain_seconds=0.2,
+    )
+
+
+@pytest.fixture
+async def webhook(settings, monkeypatch):
+    """A running one whose one route waits for ``free``, and its task; no API server is there."""
+    monkeypatch.setattr(run, "_POLL_SECONDS", 0.02)
+    free = asyncio.Event()
+
+    async def decide(_request, _deadline):
+        await free.wait()
+        return Verdict.allow()
+
+    config = kubernetes.client.Configuration()
+    config.host = "http://127.0.0.1:1"
+    webhook = run.Webhook(settings, (), Credentials(config), HandClock(), lambda *_: {"workloads": decide})
+    webhook.free = free
+    webhook.task = asyncio.create_task(webhook.run())
+    async with asyncio.timeout(10):
+        while getattr(webhook, "_server", None) is None or webhook._server.ready():
+            await asyncio.sleep(0.01)
+    yield webhook
+    free.set()
+    if not webhook.task.done():
+        os.kill(os.getpid(), signal.SIGTERM)
+    await webhook.task
+
+
+@pytest.fixture
+async def ask(webhook, pairs):
+    """Ask for a verdict, over a new connection each time; its HTTP status."""
+
+    async def ask(token=TOKEN):
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting(*pairs))) as session:
+            url = f"https://127.0.0.1:{webhook._server.port}/{token}/workloads"
+            async with session.post(url, data=make_review()) as response:
+                return response.status
+
+    return ask
+
+
+async def state(webhook, path):
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{webhook._health.port}{path}") as response:
+            return response.status, await response.text()
+
+
+async def test_it_serves_reviews_health_and_metrics(webhook, ask):
+    webhook.free.set()
+    assert await ask() == 200
+    assert (await state(webhook, "/healthz"))[0] == 200
+    assert await state(webhook, "/readyz") == (200, "[+] loop: ok\n[+] reviews: ok\n")
+    _, metrics = await state(webhook, "/metrics")
+    assert 'bizrq_reviews_total{route="workloads",verdict="allowed"} 1.0' in metrics
+    assert 'bizrq_reviews_total{route="workloads",verdict="again"} 0.0' in metrics
+
+
+async def test_a_new_certificate_and_a_new_token_are_taken_without_a_restart(webhook, ask, settings, pairs):
+    webhook.free.set()
+    assert await shown(webhook._server.port, pairs) == der(pairs[0])
+    shutil.copy(pairs[1].certificate, settings.cert_file)
+    shutil.copy(pairs[1].key, settings.key_file)
+    settings.path_token_file.write_text("the-next-token-1")
+    async with asyncio.timeout(10):
+        while await shown(webhook._server.port, pairs) != der(pairs[1]) or await ask("the-next-token-1") != 200:
+            await asyncio.sleep(0.01)
+    assert await ask() == 404
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_after_a_signal_it_is_not_ready_finishes_what_was_asked_and_ends(webhook, ask, number):
+    asked = asyncio.create_task(ask())
+    async with asyncio.timeout(10):
+        while not webhook._server._deciding:
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), number)
+        while (await state(webhook, "/readyz"))[0] == 200:
+            await asyncio.sleep(0.01)
+        assert (await state(webhook, "/readyz"))[1].endswith("[-] reviews: draining: it is about to end\n")
+        webhook.free.set()
+        assert await asked == 200
+        await webhook.task
+
+
+async def test_a_port_that_is_taken_ends_the_start(webhook, settings):
+    taken = run.Webhook(
+        WebhookSettings(
+            cert_file=settings.cert_file,
+            key_file=settings.key_file,
+            path_token_file=settings.path_token_file,
+            port=webhook._server.port,
+            metrics_port=0,
+        ),
+        (),
+        webhook._credentials,
+        HandClock(),
+        lambda *_: {},
+    )
+    with pytest.raises(OSError, match="in use"):
+        await taken.run()

@@ -1,0 +1,203 @@
+"""What does the chart make of its values, and does the API server take it?"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from testbed import chart, operator_process
+from testbed.errors import HelmFailed, KubectlFailed
+
+pytestmark = pytest.mark.e2e
+
+TOKEN = "t" * 32
+REPAIR = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["bizrq-system", "kube-system"]}
+DEPLOYMENTS = {"group": "apps", "version": "v1", "resource": "deployments", "scale": True}
+STATEFUL_SETS = {**DEPLOYMENTS, "resource": "statefulsets"}
+ROLLOUTS = {"group": "argoproj.io", "version": "v1alpha1", "resource": "rollouts", "scale": True}
+JOBS = {"group": "batch", "version": "v1", "resource": "jobs", "scale": False}
+PODS = {"group": "", "version": "v1", "resource": "pods", "scale": False}
+
+
+def entries(workloads=None, **webhook):
+    """The entries of the configuration by the first word of their names."""
+    made = chart.configuration({"webhook": webhook, **({"workloads": workloads} if workloads else {})})
+    return {each["name"].partition(".")[0]: each for each in made["webhooks"]}
+
+
+def rules(entry):
+    return [
+        (*each["apiGroups"], *each["apiVersions"], each["resources"], each["operations"]) for each in entry["rules"]
+    ]
+
+
+# --- the webhook configuration ---------------------------------------------------------------------------------------
+
+
+def test_helm_finds_nothing_to_complain_about():
+    assert "0 chart(s) failed" in chart.helm("lint", "--strict", str(chart.CHART))
+
+
+def test_without_a_token_and_an_address_there_is_no_configuration():
+    """It could only refuse."""
+    assert not [each for each in chart.render(chart.CHART) if each["kind"] == chart.CONFIGURATION]
+
+
+@pytest.mark.parametrize(
+    "webhook",
+    [{"pathToken": TOKEN}, {"url": f"https://127.0.0.1:9443/{TOKEN}"}],
+    ids=["by service", "by address"],
+)
+def test_the_api_server_takes_it(cluster, webhook):
+    made = chart.configuration({"webhook": webhook})
+    text = cluster.kubectl("create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(made))
+    taken = json.loads(text)["webhooks"]
+    assert [each["name"] for each in taken] == [
+        "bizrqs.quota.bizrq.io",
+        "workloads.quota.bizrq.io",
+        "scale.quota.bizrq.io",
+    ]
+    for each in taken:
+        assert each["failurePolicy"] == "Fail"
+        assert each["matchPolicy"] == "Equivalent"
+        assert each["sideEffects"] == "NoneOnDryRun"
+        assert each["timeoutSeconds"] == 5
+        assert each["admissionReviewVersions"] == ["v1"]
+
+
+def test_a_service_of_the_release_is_asked_below_the_token():
+    assert {name: each["clientConfig"] for name, each in entries(pathToken=TOKEN).items()} == {
+        route: {
+            "service": {
+                "name": "bizrq-webhook",
+                "namespace": "bizrq-system",
+                "port": 443,
+                "path": f"/{TOKEN}/{route}",
+            }
+        }
+        for route in ("bizrqs", "workloads", "scale")
+    }
+
+
+def test_an_address_takes_the_place_of_the_service():
+    url = f"https://127.0.0.1:9443/{TOKEN}"
+    assert {name: each["clientConfig"] for name, each in entries(url=url, caBundle="Y2E=").items()} == {
+        route: {"url": f"{url}/{route}", "caBundle": "Y2E="} for route in ("bizrqs", "workloads", "scale")
+    }
+
+
+def test_workloads_of_one_api_share_a_rule_and_scale_has_only_kinds_that_scale():
+    made = entries([DEPLOYMENTS, JOBS, ROLLOUTS, STATEFUL_SETS, PODS], pathToken=TOKEN)
+    both = ["CREATE", "UPDATE"]
+    assert rules(made["workloads"]) == [
+        ("", "v1", ["pods"], both),
+        ("apps", "v1", ["deployments", "statefulsets"], both),
+        ("argoproj.io", "v1alpha1", ["rollouts"], both),
+        ("batch", "v1", ["jobs"], both),
+    ]
+    assert rules(made["scale"]) == [
+        ("apps", "v1", ["deployments/scale", "statefulsets/scale"], ["UPDATE"]),
+        ("argoproj.io", "v1alpha1", ["rollouts/scale"], ["UPDATE"]),
+    ]
+
+
+def test_where_no_kind_scales_scaling_is_not_asked_for():
+    assert list(entries([JOBS], pathToken=TOKEN)) == ["bizrqs", "workloads"]
+
+
+def test_only_workloads_are_selected_by_their_label():
+    made = entries(pathToken=TOKEN)
+    assert made["workloads"]["objectSelector"] == {
+        "matchExpressions": [{"key": "biz.group.resource.quota", "operator": "Exists"}]
+    }
+    assert "objectSelector" not in made["scale"]
+    assert "objectSelector" not in made["bizrqs"]
+    assert "namespaceSelector" not in made["bizrqs"]
+
+
+@pytest.mark.parametrize("entry", ["workloads", "scale"])
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {},
+        {"matchLabels": {"quota": "yes"}},
+        {"matchExpressions": [{"key": "quota", "operator": "Exists"}]},
+        {"matchLabels": {"quota": "yes"}, "matchExpressions": [{"key": "quota", "operator": "Exists"}]},
+    ],
+    ids=["all", "by label", "by expression", "by both"],
+)
+def test_whatever_is_selected_our_own_namespace_and_kube_system_are_left_out(entry, selector):
+    values = {"scale": {"namespaceSelector": selector}} if entry == "scale" else {"namespaceSelector": selector}
+    made = entries(pathToken=TOKEN, **values)
+    expressions = selector.get("matchExpressions", [])
+    assert made[entry]["namespaceSelector"] == {**selector, "matchExpressions": [REPAIR, *expressions]}
+    (other,) = {"workloads", "scale"} - {entry}
+    assert made[other]["namespaceSelector"] == {"matchExpressions": [REPAIR]}, "each has its own"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param({"webhook": {"pathtoken": TOKEN}}, "pathtoken", id="a name that is not known"),
+        pytest.param({"webhook": {"pathToken": "guessable"}}, "pathToken", id="a token that is short"),
+        pytest.param({"webhook": {"pathToken": "/" * 40}}, "pathToken", id="a token that is no name in a path"),
+        pytest.param({"webhook": {"url": "http://h/t"}}, "url", id="an address without TLS"),
+        pytest.param({"webhook": {"url": "https://h/t/"}}, "url", id="an address with a slash in the end"),
+        pytest.param({"workloads": [{**JOBS, "scale": "no"}]}, "scale", id="a word for false"),
+        pytest.param({"workloads": []}, "workloads", id="no kinds"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(values, message):
+    with pytest.raises(HelmFailed, match=message):
+        chart.render(chart.CHART, values)
+
+
+# --- rights ----------------------------------------------------------------------------------------------------------
+
+MAY = {
+    "bizrq-controller": {
+        "bizgroupresourcequotas.quota.bizrq.io": {"get", "list", "watch", "patch"},
+        "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
+        "deployments.apps": {"get", "list", "watch"},
+        "jobs.batch": {"get", "list", "watch"},
+        "replicasets.apps": {"list", "watch"},
+        "pods": {"list", "watch"},
+    },
+    "bizrq-webhook": {
+        "bizgroupresourcequotas.quota.bizrq.io": {"get", "list"},
+        "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
+        "deployments.apps": {"get", "list"},
+        "jobs.batch": {"get", "list"},
+    },
+}
+
+
+@pytest.mark.parametrize("user", MAY)
+def test_each_process_has_the_rights_it_needs_and_no_others(cluster, user):
+    """As the API server lists them; what everybody may is left out."""
+    operator_process.install(cluster.kubectl)
+    everybody, its = (_rights(cluster, name) for name in ("alice", user))
+    assert {resource: verbs for resource, verbs in its.items() if resource not in everybody} == MAY[user]
+
+
+def _rights(cluster, user):
+    lines = cluster.kubectl("auth", "can-i", "--list", "--no-headers", user=user).splitlines()
+    return {line.split()[0]: set(line.rpartition("[")[2].rstrip("]").split()) for line in lines if line[:1] != " "}
+
+
+def test_a_kind_that_is_added_to_the_values_is_added_to_the_rights():
+    roles = [each for each in chart.render(chart.CHART, {"workloads": [DEPLOYMENTS, ROLLOUTS, STATEFUL_SETS]})
+             if each["kind"] == "ClusterRole"]  # fmt: skip
+    for role, verbs in zip(roles, (["get", "list", "watch"], ["get", "list"]), strict=True):
+        assert role["rules"][-2:] == [
+            {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": verbs},
+            {"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": verbs},
+        ]
+
+
+def test_nobody_without_rights_may_change_the_configuration(cluster):
+    made = json.dumps(chart.configuration({"webhook": {"pathToken": TOKEN}}))
+    for user in ("alice", "bizrq-controller", "bizrq-webhook"):
+        with pytest.raises(KubectlFailed, match="forbidden"):
+            cluster.kubectl("create", "--filename=-", stdin=made, user=user)

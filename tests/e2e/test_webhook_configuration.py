@@ -1,0 +1,267 @@
+"""Who is reviewed, and who is let by? The chart's configuration on the real API server; its webhook only remembers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+
+import pykube
+import pytest
+
+from bizrq.domain.bizrq import LABEL
+from testbed import admission, operator_process
+from testbed.errors import KubectlFailed
+from testbed.identities import NAMESPACE
+from tests.support.bizrqs import bizrq, tree
+from tests.support.kube import deployment, job, wait_until
+from tests.support.reviews import recording_webhook
+
+pytestmark = pytest.mark.e2e
+
+GROUP = {LABEL: "nobody"}
+"""The label of a bizrq; it need not exist, for nobody looks."""
+
+NOWHERE = "https://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def spaces(admin):
+    """Three namespaces: one where all is reviewed, one without scaling, one where nothing is."""
+    names = [f"t-{time.time_ns():x}-{what}" for what in ("all", "unscaled", "none")]
+    made = [pykube.Namespace(admin, {"metadata": {"name": name}}) for name in names]
+    for each in made:
+        each.create()
+    yield names
+    for each in made:
+        each.delete()
+
+
+@pytest.fixture(scope="module")
+def install(cluster, spaces):
+    """Install the configuration with an address, limited to the namespaces of this module."""
+    operator_process.install(cluster.kubectl)
+    inside = [*spaces[:2], "kube-system", NAMESPACE]
+    yield functools.partial(
+        admission.install,
+        cluster.kubectl,
+        namespace_selector={
+            "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": inside}]
+        },
+        scale_namespace_selector={"matchLabels": {"kubernetes.io/metadata.name": spaces[0]}},
+    )
+    admission.uninstall(cluster.kubectl)
+
+
+@pytest.fixture(scope="module")
+def reviews(install, tmp_path_factory):
+    """What is asked, while the configuration is there."""
+    with recording_webhook(tmp_path_factory.mktemp("webhook")) as reviews:
+        install(reviews.url, reviews.authority)
+        yield reviews
+
+
+@pytest.fixture
+def space(spaces, reviews):
+    """The namespace where all is reviewed."""
+    return spaces[0]
+
+
+@contextlib.contextmanager
+def created(*objects):
+    """Create objects and delete them in the end, so that their names are free again at once."""
+    with contextlib.ExitStack() as made:
+        for each in objects:
+            each.create()
+            made.callback(each.delete, propagation_policy="Background")
+        yield
+
+
+def kubectl_patch(cluster, made, patch, *arguments):
+    cluster.kubectl("patch", made.endpoint, made.name, "-n", made.namespace, "--type=merge", f"--patch={patch}",
+                    *arguments)  # fmt: skip
+
+
+# --- workloads -------------------------------------------------------------------------------------------------------
+
+
+def test_a_workload_with_a_label_is_reviewed_when_it_is_created(admin, space, reviews):
+    with (
+        reviews.meanwhile() as asked,
+        created(
+            deployment(admin, "web", namespace=space, replicas=0, labels=GROUP),
+            job(admin, "train", namespace=space, labels=GROUP),
+        ),
+    ):
+        pass
+    assert asked == ["/workloads CREATE deployments web", "/workloads CREATE jobs train"]
+
+
+def test_a_workload_without_a_label_is_let_by(admin, space, reviews):
+    web = deployment(admin, "web", namespace=space, replicas=0, labels={"app": "web"})
+    with reviews.meanwhile() as asked, created(web, job(admin, "train", namespace=space)):
+        web.patch({"spec": {"replicas": 1}})
+    assert asked == []
+
+
+def test_a_dry_run_is_reviewed_as_one(cluster, space, reviews):
+    with reviews.meanwhile() as asked:
+        cluster.kubectl("create", "--dry-run=server", "--namespace", space, "--filename=-", stdin=f"""
+            {{apiVersion: batch/v1, kind: Job, metadata: {{name: dry, labels: {{{LABEL}: x}}}}, spec: {{template:
+            {{spec: {{restartPolicy: Never, containers: [{{name: c, image: i}}]}}}}}}}}""")  # fmt: skip
+    assert asked == ["/workloads CREATE jobs dry dry"]
+
+
+IMAGE = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "another"}]}}}}
+
+
+@pytest.mark.parametrize(
+    ("patch", "count"),
+    [
+        pytest.param({"spec": {"replicas": 1}}, 1, id="replicas"),
+        pytest.param(IMAGE, 1, id="image"),
+        pytest.param({"spec": {"paused": True}}, 1, id="any field of the spec"),
+        pytest.param({"metadata": {"labels": {LABEL: "other"}}}, 1, id="label to another bizrq"),
+        pytest.param({"metadata": {"labels": {LABEL: None}}}, 1, id="label removed, and none left"),
+        pytest.param({"metadata": {"labels": {f"{LABEL}/cpu-type": "A4"}}}, 1, id="model"),
+        pytest.param({"metadata": {"annotations": {"note": "x"}}}, 0, id="annotation"),
+        pytest.param({"metadata": {"finalizers": ["test.bizrq.io/stay"]}}, 0, id="finalizer"),
+        pytest.param({}, 0, id="nothing"),
+    ],
+)
+def test_a_change_of_a_workload_is_reviewed_where_it_may_grow_something(admin, space, reviews, patch, count):
+    web = deployment(admin, "web", namespace=space, replicas=0, labels=GROUP)
+    with created(web):
+        with reviews.meanwhile() as asked:
+            web.patch(patch)
+        assert asked == ["/workloads UPDATE deployments web"] * count
+        web.patch({"metadata": {"finalizers": None}})
+
+
+def test_a_label_that_comes_later_is_reviewed(admin, space, reviews):
+    web = deployment(admin, "web", namespace=space, replicas=0)
+    with created(web), reviews.meanwhile() as asked:
+        web.patch({"metadata": {"labels": GROUP}})
+    assert asked == ["/workloads UPDATE deployments web"]
+
+
+def test_status_and_the_work_of_controllers_are_let_by(cluster, admin, space, reviews):
+    web = deployment(admin, "web", namespace=space, replicas=2, labels=GROUP)
+    train = job(admin, "train", namespace=space, labels=GROUP, annotations={"testbed.bizrq.io/run-seconds": "0"})
+    with created(web, train), reviews.meanwhile() as asked:
+
+        def done():
+            web.reload()
+            train.reload()
+            return web.obj["status"].get("availableReplicas") == 2 and train.obj["status"].get("succeeded") == 1
+
+        wait_until(done, "the Deployment is available, and the Job has ended")
+        kubectl_patch(cluster, web, '{"status": {"observedGeneration": 0}}', "--subresource=status")
+    assert asked == []
+
+
+def test_a_workload_may_always_be_deleted(admin, space, reviews):
+    kept = deployment(admin, "kept", namespace=space, replicas=0, labels=GROUP)
+    with created(kept):
+        kept.patch({"metadata": {"finalizers": ["test.bizrq.io/stay"]}})
+        with reviews.meanwhile() as asked:
+            kept.delete(propagation_policy="Foreground")
+            kept.patch({"metadata": {"finalizers": None}})
+            wait_until(lambda: not kept.exists(), "it is gone")
+    assert asked == []
+
+
+def test_namespaces_that_are_not_selected_and_those_that_repair_others_are_let_by(admin, spaces, reviews):
+    elsewhere = (spaces[2], "kube-system", NAMESPACE)
+    made = [deployment(admin, f"t-{spaces[2]}", namespace=each, replicas=0, labels=GROUP) for each in elsewhere]
+    with reviews.meanwhile() as asked, created(*made):
+        for each in made:
+            each.patch({"spec": {"replicas": 1}})
+            each.patch({"spec": {"replicas": 0}})
+    assert asked == []
+
+
+# --- scale -----------------------------------------------------------------------------------------------------------
+
+
+def scale(cluster, made, replicas):
+    kubectl_patch(cluster, made, f'{{"spec": {{"replicas": {replicas}}}}}', "--subresource=scale")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"), [(0, 2, 1), (2, 3, 1), (3, 2, 0), (2, 0, 0), (0, 0, 0), (2, 2, 0)]
+)
+@pytest.mark.parametrize("labels", [GROUP, {}], ids=["labelled", "not labelled"])
+def test_only_scaling_up_is_reviewed(cluster, admin, space, reviews, before, after, count, labels):
+    """A Scale has no labels, so whether its workload counts is not known yet."""
+    web = deployment(admin, "web", namespace=space, replicas=before, labels=labels)
+    with created(web), reviews.meanwhile() as asked:
+        scale(cluster, web, after)
+    assert asked == ["/scale UPDATE deployments/scale web"] * count
+
+
+def test_scaling_has_a_selector_of_its_own(cluster, admin, spaces, reviews):
+    made = [deployment(admin, "web", namespace=each, replicas=0, labels=GROUP) for each in spaces[1:]]
+    with created(*made), reviews.meanwhile() as asked:
+        for each in made:
+            scale(cluster, each, 2)
+    assert asked == []
+
+
+# --- bizrqs ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_bizrq_is_reviewed_when_it_is_created_or_deleted_and_when_its_spec_changes(admin, reviews):
+    with reviews.meanwhile() as asked, tree(bizrq(admin, "reviewed", {"pods": "1"})) as (group,):
+        group.patch({"spec": {"hard": {"pods": "2"}}})
+    assert asked == [f"/bizrqs {what} bizgroupresourcequotas reviewed" for what in ("CREATE", "UPDATE", "DELETE")]
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations", "finalizers"])
+def test_other_changes_of_a_bizrq_are_let_by(admin, reviews, field):
+    value = ["test.bizrq.io/stay"] if field == "finalizers" else {"note": "x"}
+    with tree(bizrq(admin, "reviewed", {"pods": "1"})) as (group,), reviews.meanwhile() as asked:
+        group.patch({"metadata": {field: value}})
+        group.patch({"metadata": {field: None}})
+    assert asked == []
+
+
+def test_the_status_of_a_bizrq_is_let_by(cluster, admin, reviews):
+    with tree(bizrq(admin, "reviewed", {"pods": "1"})) as (group,), reviews.meanwhile() as asked:
+        patch = '--patch={"status": {"hard": {"pods": "1"}}}'
+        cluster.kubectl("patch", "bizrq", group.name, "--subresource=status", "--type=merge", patch)
+    assert asked == []
+
+
+def test_the_end_of_a_bizrq_with_a_finalizer_is_reviewed_once(admin, reviews):
+    group = bizrq(admin, "reviewed", {"pods": "1"})
+    group.create()
+    group.patch({"metadata": {"finalizers": ["test.bizrq.io/stay"]}})
+    with reviews.meanwhile() as asked:
+        group.delete()
+        group.patch({"metadata": {"finalizers": None}})
+        wait_until(lambda: not group.exists(), "it is gone")
+    assert asked == ["/bizrqs DELETE bizgroupresourcequotas reviewed"]
+
+
+# --- while nobody answers --------------------------------------------------------------------------------------------
+
+
+def test_while_no_webhook_answers_only_what_may_grow_something_is_refused(cluster, admin, space, reviews, install):
+    web = deployment(admin, "web", namespace=space, replicas=2, labels=GROUP)
+    with created(web):
+        install(NOWHERE, reviews.authority)
+        try:
+            for refused in (
+                deployment(admin, "more", namespace=space, labels=GROUP).create,
+                functools.partial(web.patch, {"spec": {"replicas": 3}}),
+                bizrq(admin, "more", {"pods": "1"}).create,
+            ):
+                with pytest.raises(pykube.exceptions.HTTPError, match=r"failed calling webhook .*quota\.bizrq\.io"):
+                    refused()
+            with pytest.raises(KubectlFailed, match=r"failed calling webhook .scale\.quota\.bizrq\.io"):
+                scale(cluster, web, 3)
+            scale(cluster, web, 1)
+            web.patch({"metadata": {"annotations": {"note": "x"}}})
+        finally:
+            install(reviews.url, reviews.authority)
