@@ -12,8 +12,8 @@ import pytest
 import yaml
 from prometheus_client import Metric
 
-from bizrq.cli.main import controller
-from bizrq.observability.metrics import ControllerMetrics
+from bizrq.cli.main import controller, webhook
+from bizrq.observability.metrics import ControllerMetrics, WebhookMetrics
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -116,10 +116,13 @@ def test_the_readme_has_the_two_commands_each_on_a_line_of_its_own_in_a_code_blo
 
 
 def flags() -> list[tuple[str, str | None]]:
-    """Every flag of ``bizrq controller`` with its variable."""
-    with click.Context(controller, help_option_names=["--help"]) as context:
-        options = [each for each in controller.get_params(context) if isinstance(each, click.Option)]
-    return [(flag, str(each.envvar) if each.envvar else None) for each in options for flag in each.opts]
+    """Every flag of both processes, with its variable."""
+    found: dict[str, str | None] = {}
+    for command in (controller, webhook):
+        with click.Context(command, help_option_names=["--help"]) as context:
+            options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+        found |= {flag: str(each.envvar) if each.envvar else None for each in options for flag in each.opts}
+    return list(found.items())
 
 
 @pytest.mark.parametrize(("flag", "variable"), flags())
@@ -134,14 +137,19 @@ def exposed(metric: Metric) -> str:
     return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
 
 
-@pytest.mark.parametrize("name", [exposed(metric) for metric in ControllerMetrics().registry.collect()])
+METRICS: Final = sorted(
+    {exposed(metric) for metrics in (ControllerMetrics(), WebhookMetrics()) for metric in metrics.registry.collect()}
+)
+"""The metrics of both processes."""
+
+
+@pytest.mark.parametrize("name", METRICS)
 def test_every_metric_stands_in_operations_md(name):
     assert f"| `{name}` |" in OPERATIONS
 
 
 def test_operations_md_names_no_metric_that_is_not_there():
-    there = {exposed(metric) for metric in ControllerMetrics().registry.collect()}
-    assert set(re.findall(r"^\| `(bizrq_\w+)` \|", OPERATIONS, re.MULTILINE)) == there
+    assert sorted(re.findall(r"^\| `(bizrq_\w+)` \|", OPERATIONS, re.MULTILINE)) == METRICS
 
 
 # --- examples --------------------------------------------------------------------------------------------------------

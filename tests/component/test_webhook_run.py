@@ -4,6 +4,8 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
+from dataclasses import replace
 
 import aiohttp
 import kubernetes.client
@@ -13,11 +15,20 @@ from bizrq.cluster.credentials import Credentials
 from bizrq.settings import WebhookSettings
 from bizrq.webhook import run
 from bizrq.webhook.review import Verdict
+from testbed.ports import free_port
 from tests.support.admission_review import make_review
 from tests.support.certificates import der, make_pair, shown, trusting
 from tests.support.clocks import HandClock
+from tests.support.controller import until
 
 TOKEN = "t0ken-of-the-path"
+
+
+class Running(run.Webhook):
+    """A webhook with what a test needs to steer it."""
+
+    free: asyncio.Event
+    task: asyncio.Task[None]
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +49,22 @@ def settings(tmp_path, pairs):
         key_file=tmp_path / "tls.key",
         path_token_file=tmp_path / "tokens",
         port=0,
-        metrics_port=0,
+        metrics_port=free_port(),
         drain_seconds=0.2,
     )
 
 
 @pytest.fixture
-async def webhook(settings, monkeypatch):
-    """A running one whose one route waits for ``free``, and its task; no API server is there."""
+def credentials():
+    """No API server is there."""
+    config = kubernetes.client.Configuration()
+    config.host = "http://127.0.0.1:1"
+    return Credentials(config)
+
+
+@pytest.fixture
+async def webhook(settings, credentials, monkeypatch):
+    """A running one whose one route waits for ``free``, and its task."""
     monkeypatch.setattr(run, "_POLL_SECONDS", 0.02)
     free = asyncio.Event()
 
@@ -53,14 +72,10 @@ async def webhook(settings, monkeypatch):
         await free.wait()
         return Verdict.allow()
 
-    config = kubernetes.client.Configuration()
-    config.host = "http://127.0.0.1:1"
-    webhook = run.Webhook(settings, (), Credentials(config), HandClock(), lambda *_: {"workloads": decide})
-    webhook.free = free
-    webhook.task = asyncio.create_task(webhook.run())
+    webhook = Running(settings, (), credentials, HandClock(), lambda *_: {"workloads": decide})
+    webhook.free, webhook.task = free, asyncio.create_task(webhook.run())
     async with asyncio.timeout(10):
-        while getattr(webhook, "_server", None) is None or webhook._server.ready():
-            await asyncio.sleep(0.01)
+        await until(lambda: hasattr(webhook, "_server") and webhook._server.ready() is None)
     yield webhook
     free.set()
     if not webhook.task.done():
@@ -82,9 +97,11 @@ async def ask(webhook, pairs):
 
 
 async def state(webhook, path):
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{webhook._health.port}{path}") as response:
-            return response.status, await response.text()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{webhook._health.port}{path}") as response,
+    ):
+        return response.status, await response.text()
 
 
 async def test_it_serves_reviews_health_and_metrics(webhook, ask):
@@ -104,8 +121,9 @@ async def test_a_new_certificate_and_a_new_token_are_taken_without_a_restart(web
     shutil.copy(pairs[1].key, settings.key_file)
     settings.path_token_file.write_text("the-next-token-1")
     async with asyncio.timeout(10):
-        while await shown(webhook._server.port, pairs) != der(pairs[1]) or await ask("the-next-token-1") != 200:
-            await asyncio.sleep(0.01)
+        await until(lambda: webhook._tokens.accept("the-next-token-1"))  # read after the certificate
+    assert await shown(webhook._server.port, pairs) == der(pairs[1])
+    assert await ask("the-next-token-1") == 200
     assert await ask() == 404
 
 
@@ -113,30 +131,17 @@ async def test_a_new_certificate_and_a_new_token_are_taken_without_a_restart(web
 async def test_after_a_signal_it_is_not_ready_finishes_what_was_asked_and_ends(webhook, ask, number):
     asked = asyncio.create_task(ask())
     async with asyncio.timeout(10):
-        while not webhook._server._deciding:
-            await asyncio.sleep(0.01)
+        await until(lambda: webhook._server._deciding)
         os.kill(os.getpid(), number)
-        while (await state(webhook, "/readyz"))[0] == 200:
-            await asyncio.sleep(0.01)
+        await until(lambda: webhook._server.ready() is not None)
         assert (await state(webhook, "/readyz"))[1].endswith("[-] reviews: draining: it is about to end\n")
         webhook.free.set()
         assert await asked == 200
         await webhook.task
 
 
-async def test_a_port_that_is_taken_ends_the_start(webhook, settings):
-    taken = run.Webhook(
-        WebhookSettings(
-            cert_file=settings.cert_file,
-            key_file=settings.key_file,
-            path_token_file=settings.path_token_file,
-            port=webhook._server.port,
-            metrics_port=0,
-        ),
-        (),
-        webhook._credentials,
-        HandClock(),
-        lambda *_: {},
-    )
-    with pytest.raises(OSError, match="in use"):
-        await taken.run()
+async def test_a_port_that_is_taken_ends_the_start(settings, credentials):
+    with socket.create_server(("", 0)) as taken:
+        settings = replace(settings, port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            await run.Webhook(settings, (), credentials, HandClock(), lambda *_: {}).run()

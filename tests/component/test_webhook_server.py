@@ -16,8 +16,9 @@ from bizrq.webhook.review import Verdict
 from bizrq.webhook.server import AdmissionServer, seconds_of
 from bizrq.webhook.tls import Certificate
 from bizrq.webhook.tokens import PathTokens
-from tests.support.certificates import Pair, der, make_pair, shown, trusting
 from tests.support.admission_review import make_review
+from tests.support.certificates import Pair, der, make_pair, shown, trusting
+from tests.support.controller import until
 
 TOKEN = "t0ken-of-the-path"
 MEGABYTE = 2**20
@@ -233,9 +234,11 @@ async def test_a_client_with_a_certificate_of_somebody_else_is_not_talked_to(ser
 
 async def test_where_no_authority_is_configured_a_certificate_proves_nothing(served, pairs):
     connector = aiohttp.TCPConnector(ssl=trusting(pairs["server"], own=pairs["client"]))
-    async with aiohttp.ClientSession(connector=connector) as session:
-        async with session.post(served.url("/workloads"), data=make_review()) as response:
-            assert response.status == 404
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post(served.url("/workloads"), data=make_review()) as response,
+    ):
+        assert response.status == 404
 
 
 async def test_no_token_is_logged_and_no_version_told_whatever_is_sent(served, ask, raw, caplog):
@@ -321,7 +324,8 @@ async def test_the_handler_is_told_how_long_the_api_server_waits(served, ask, qu
     ("text", "seconds"),
     [
         ("5s", 5), ("1500ms", 1.5), ("1m0s", 60), ("2.5s", 2.5), (".5s", 0.5), ("1h2m3s", 3723), ("0s", 0),
-        ("", 0), ("5", 0), ("s", 0), ("5 s", 0), ("-5s", 0), ("5sx", 0), ("1e9s", 0), ("٥s", 0), ("1s" * 100_000, 0),
+        ("", 0), ("5", 0), ("s", 0), ("5 s", 0), ("-5s", 0), ("5sx", 0), ("1e9s", 0), ("\u0665s", 0),
+        ("1s" * 100_000, 0),
     ],
 )  # fmt: skip
 def test_a_duration_is_read_as_go_writes_it(text, seconds):
@@ -370,8 +374,7 @@ async def test_a_client_that_goes_away_does_not_end_the_handler(served, raw):
     async with asyncio.timeout(5):
         await served.desk.asked.wait()
         writer.transport.abort()
-        while any(connection.transport for connection in served.server._web.connections):
-            await asyncio.sleep(0.01)
+        await until(lambda: not any(connection.transport for connection in served.server._web.connections))
         served.desk.free.set()
         await served.desk.done.wait()
 
@@ -380,8 +383,7 @@ async def test_reviews_are_decided_side_by_side_and_one_connection_serves_many(s
     served.desk.free.clear()
     asked = [asyncio.create_task(ask()) for _ in range(50)]
     async with asyncio.timeout(10):
-        while len(served.desk.requests) < 50:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(served.desk.requests) == 50)
         served.desk.free.set()
         assert {status for status, _ in await asyncio.gather(*asked)} == {200}
         connections = len(served.server._web.connections)
@@ -425,9 +427,11 @@ async def test_a_new_client_authority_replaces_the_old_one(serve, pairs):
 
     async def status(own):
         connector = aiohttp.TCPConnector(ssl=trusting(pairs["server"], own=own))
-        async with aiohttp.ClientSession(connector=connector) as session:
-            async with session.post(served.url("/workloads"), data=make_review()) as response:
-                return response.status
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.post(served.url("/workloads"), data=make_review()) as response,
+        ):
+            return response.status
 
     assert await status(pairs["stranger"]) == 200
     with pytest.raises(aiohttp.ClientError):
@@ -450,8 +454,7 @@ async def test_an_open_request_is_finished_before_the_end(served, ask):
     await served.desk.asked.wait()
     drained = asyncio.create_task(served.server.drain(0))
     async with asyncio.timeout(5):
-        while served.server._listener.is_serving():
-            await asyncio.sleep(0.01)
+        await until(lambda: not served.server._listener.is_serving())
         await asyncio.sleep(0.05)
         assert not drained.done()
         served.desk.free.set()

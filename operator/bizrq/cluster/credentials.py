@@ -7,6 +7,7 @@ renews tokens; both our client and kopf's login take what it found.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import ssl
 from collections.abc import Callable
@@ -103,21 +104,19 @@ class Credentials:
         return str(config.get_basic_auth_token()) if config.username else None
 
 
-def load_credentials() -> Credentials:
-    """How to speak to the server of ``KUBECONFIG``, of ``~/.kube/config``, or of the pod this runs in, in this order.
+def load_credentials(kubeconfig: Path | None = None) -> Credentials:
+    """How to speak to the server of ``kubeconfig``.
 
-    Raises ``CredentialsError`` where none of them says where the API server is.
+    Without one: of ``KUBECONFIG``, of ``~/.kube/config``, or of the pod this runs in, in this order. Raises
+    ``CredentialsError`` where none of them says where the API server is.
     """
-    return Credentials(_load(), _load)
+    load = functools.partial(_load, kubeconfig)
+    return Credentials(load(), load)
 
 
-def _load() -> kubernetes.client.Configuration:
-    """The server of ``KUBECONFIG``, of ``~/.kube/config``, or of the pod this runs in, in this order.
-
-    Raises ``CredentialsError`` where none of them says where the API server is.
-    """
+def _load(kubeconfig: Path | None) -> kubernetes.client.Configuration:
     config = kubernetes.client.Configuration()
-    named = os.environ.get("KUBECONFIG")
+    named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG")
     try:
         if named or (Path.home() / ".kube" / "config").exists():
             # Named, because the library looks KUBECONFIG up only once, when it is imported.

@@ -61,19 +61,24 @@ def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     status["observedGeneration"] = bizrq.generation
     status["writer"] = counted.writer
     status["summary"] = summary(bizrq.hard, used, counted.gpus)
-    if counted.claims or "claims" in status:
-        status["claims"] = list(counted.claims)
+    _put_list(status, "claims", counted.claims)
     books = counted.books
     cash = status["cash"] = status.get("cash") or {}
     cash["ledger"] = {key: str(amount) for key, amount in sorted(books.ledger.items())}
     cash["settled"] = {key: str(amount) for key, amount in sorted(books.settled.items())}
     cash["rate"] = {key: str(Quantity.from_milli(milli)) for key, milli in sorted(books.rate.items())}
-    if counted.absorbed or "absorbed" in cash:
-        cash["absorbed"] = [str(each) for each in counted.absorbed]
+    _put_list(cash, "absorbed", [str(each) for each in counted.absorbed])
     if books.seen is not None:
         cash["seen"] = f"{books.seen.version} {timestamp(books.seen.time)}"
     status["conditions"] = _conditions(bizrq, used, counted, status.get("conditions") or [])
     return status
+
+
+def _put_list(fields: dict[str, Any], name: str, items: Sequence[str]) -> None:
+    """An empty list is left out: the status is read by people too."""
+    fields.pop(name, None)
+    if items:
+        fields[name] = list(items)
 
 
 def _own(key: str, counted: Counted) -> Quantity:
@@ -204,7 +209,7 @@ def has_news(bizrq: Bizrq, status: Mapping[str, Any], counted: Counted) -> bool:
     """
     old: Mapping[str, Any] = bizrq.raw.get("status") or {}
     if bizrq.reconciled is None or any(
-        old.get(name) != value for name, value in status.items() if name not in _MOVES_WITH_TIME
+        old.get(name) != status.get(name) for name in {*old, *status} if name not in _MOVES_WITH_TIME
     ):
         return True
     if tuple(counted.absorbed) != bizrq.absorbed:

@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 import bizrq.controller.run
+import bizrq.webhook.run
 from bizrq import __version__
 from bizrq.cli.main import main
-from bizrq.settings import ControllerSettings
+from bizrq.settings import ControllerSettings, WebhookSettings
 
 
 @pytest.fixture
@@ -89,3 +90,65 @@ def test_help_and_version_do_not_load_kopf():
     """Only the controller process pays for it."""
     code = "import sys; from bizrq.cli.main import main; sys.exit('kopf' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "operator"}, check=True, timeout=60)
+
+
+# --- webhook ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The flags that name files which are there, with what is in them of no use."""
+    flags = {}
+    for flag in ("cert-file", "key-file", "path-token-file", "client-ca-file"):
+        (tmp_path / flag).write_text("nothing")
+        flags[flag] = f"--{flag}={tmp_path / flag}"
+    return flags
+
+
+@pytest.fixture
+def webhook_told(monkeypatch):
+    """The settings that the webhook would have been started with."""
+    told: list[WebhookSettings] = []
+    monkeypatch.setattr(bizrq.webhook.run, "run_webhook", told.append)
+    return told
+
+
+def test_the_webhook_takes_its_settings_from_flags_and_from_the_environment(webhook_told, files, tmp_path):
+    result = run(
+        "webhook", files["cert-file"], files["path-token-file"], "--port=0", "--gpu-resources=gpu",
+        env={"BIZRQ_KEY_FILE": str(tmp_path / "key-file"), "BIZRQ_DRAIN_SECONDS": "2.5"},
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (settings,) = webhook_told
+    assert (settings.cert_file, settings.key_file) == (tmp_path / "cert-file", tmp_path / "key-file")
+    assert (settings.path_token_file, settings.client_ca_file) == (tmp_path / "path-token-file", None)
+    assert (settings.port, settings.metrics_port, settings.drain_seconds) == (0, 8081, 2.5)
+    assert "nvidia.com/mig-1g.5gb" not in settings.gpus
+
+
+def test_the_webhook_lets_nobody_ask_unless_it_is_told_who_may(webhook_told, files):
+    result = run("webhook", files["cert-file"], files["key-file"])
+    assert (result.exit_code, webhook_told) == (2, [])
+    assert "--path-token-file" in result.output
+    assert "--client-ca-file" in result.output
+    for who in ("path-token-file", "client-ca-file"):
+        assert run("webhook", files["cert-file"], files["key-file"], files[who]).exit_code == 0
+
+
+@pytest.mark.parametrize("missing", ["cert-file", "key-file"])
+def test_the_webhook_needs_a_certificate_and_its_key(webhook_told, files, missing):
+    result = run("webhook", *(flag for name, flag in files.items() if name != missing))
+    assert (result.exit_code, webhook_told) == (2, [])
+    assert f"Missing option '--{missing}'" in result.output
+
+
+def test_a_bad_certificate_ends_the_webhook_with_the_names_of_the_files(files, tmp_path):
+    config = tmp_path / "kubeconfig"
+    config.write_text(
+        "{clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [], current-context: c, "
+        "contexts: [{name: c, context: {cluster: c, user: ''}}]}"
+    )
+    result = run("webhook", *files.values(), env={"KUBECONFIG": str(config)})
+    assert result.exit_code == 1
+    assert f"Error: certificate ({tmp_path / 'cert-file'}, {tmp_path / 'key-file'}" in result.output
+    assert "is no PEM file" in result.output

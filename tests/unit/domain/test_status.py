@@ -195,9 +195,9 @@ def test_what_this_version_does_not_know_stays_as_it_was() -> None:
 
 
 def test_a_status_that_is_changed_afterwards_does_not_reach_into_the_object_that_was_read() -> None:
-    team = read(bizrq(hard={"pods": "1"}, status={"claims": ["a"], "cash": {"moves": ["m"]}}))
+    team = read(bizrq(hard={"pods": "1"}, status={"leftovers": ["a"], "cash": {"moves": ["m"]}}))
     status = new_status(team, counted())
-    status["claims"].append("b")
+    status["leftovers"].append("b")
     status["cash"]["moves"].append("n")
     assert (team.raw["status"]["claims"], team.raw["status"]["cash"]["moves"]) == (["a"], ["m"])
 
