@@ -119,7 +119,7 @@ class History:
             try:
                 yield self
                 async with asyncio.timeout(_SECONDS):
-                    while await self._stored(client) != self._held():
+                    while await self._stored(client) != self._held():  # noqa: ASYNC110  # the server has no event
                         await asyncio.sleep(0.1)
             finally:
                 task.cancel()

@@ -193,6 +193,9 @@ class Account:
         over = self._exceeded(growth, settled, now)
         if not over:
             return None
+        if all(limit.used + limit.requested <= bizrq.hard[limit.key] for limit in over):
+            raised = first_of([limit.key for limit in over], str)
+            return Again(f"{bizrq.name} was given more {raised}, which the controller has yet to count")
         text = exceeded(bizrq.name, over)
         if growth.keys is not None:
             return Refused(text + left_to_grant(bizrq.name, over))

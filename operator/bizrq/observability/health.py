@@ -12,6 +12,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from bizrq.observability.listening import bound_to
+
 __all__ = ["HealthServer"]
 
 Check = Callable[[], str | None]
@@ -42,10 +44,9 @@ class HealthServer:
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, port=self.port, reuse_address=True)
-        await site.start()
-        for address in self._runner.addresses:
-            self.port = address[1]
+        listener = bound_to(self.port)
+        self.port = listener.getsockname()[1]
+        await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
         """Stop listening."""

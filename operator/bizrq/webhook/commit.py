@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bizrq.clock import Clock
-from bizrq.cluster.errors import ClusterError, Conflict, Denied, Invalid, NotFound
+from bizrq.cluster.errors import ClusterError, Conflict, Denied, Invalid, NotFound, Unavailable
 from bizrq.cluster.store import Store
 from bizrq.domain.admission import Account, Again, Ask, Granted, Outcome
 from bizrq.domain.bizrq import Bizrq, read_bizrq
@@ -33,7 +33,10 @@ _KEPT_SECONDS: Final = 0.2
 """How long the object that a write returned is worth a try without a read: the controller writes soon after."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25
-"""Seconds to wait after a conflict or a failure, at random up to so many, doubled each time."""
+"""Seconds to wait after a conflict, at random up to so many, doubled each time."""
+
+_FAILED_SECONDS: Final = 0.5
+"""Seconds to wait while the API server does not answer, some more or less; it may ask for longer."""
 
 log = logging.getLogger(__name__)
 
@@ -202,10 +205,14 @@ class _Committer:
         self._pause = self._pause / 2 if self._pause > _FIRST_PAUSE else 0.0
 
     async def _wait(self, error: ClusterError) -> None:
-        if not isinstance(error, Conflict):
+        if isinstance(error, Conflict):
+            self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
+            seconds = random.uniform(0, self._pause)  # noqa: S311  # jitter, no secret
+        else:
             log.warning("%s: claims are tried again: %s", self._name, error)
-        self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
-        await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  # jitter, no secret
+            asked = error.retry_after if isinstance(error, Unavailable) else 0.0
+            seconds = max(asked, _FAILED_SECONDS) * random.uniform(0.75, 1.25)  # noqa: S311
+        await asyncio.sleep(seconds)
 
     def _still_waited_for(self, batch: Sequence[_Asked]) -> list[_Asked]:
         now = asyncio.get_running_loop().time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bizrq.clock import Clock
 from bizrq.cluster.client import Client
@@ -17,13 +17,11 @@ from bizrq.webhook.bizrqs import BizrqReviews
 from bizrq.webhook.claiming import Claiming
 from bizrq.webhook.commit import Committers
 from bizrq.webhook.review import Request, Verdict
+from bizrq.webhook.server import Handler
 from bizrq.webhook.workloads import WorkloadReviews
 from bizrq.workloads.kind import Kind
 
-__all__ = ["Handler", "make_routes", "routes_over"]
-
-Handler = Callable[[Request, float], Awaitable[Verdict]]
-"""Answers a request before a deadline, which is in the time of the event loop."""
+__all__ = ["make_routes", "routes_over"]
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,8 @@ cannot be decided is denied, to be tried again [A13]; never HTTP 500, never allo
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -18,6 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
+from bizrq.observability.listening import bound_to
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.connection import Connection
 from bizrq.webhook.review import BadReview, Request, Verdict, answer, read_review
@@ -108,7 +107,7 @@ class AdmissionServer:
                 lingering_time=_LINGER_SECONDS,
                 auto_decompress=False,
             ),
-            sock=_bound(self.port),
+            sock=bound_to(self.port),
             backlog=_BACKLOG,
             ssl=self._ssl_context,
             ssl_handshake_timeout=_HANDSHAKE_SECONDS,
@@ -220,17 +219,6 @@ def seconds_of(duration: str) -> float:
     if "".join(part[0] for part in parts) != duration:
         return 0.0
     return sum(float(part[1]) * _UNITS[part[2]] for part in parts)
-
-
-def _bound(port: int) -> socket.socket:
-    """A socket for IPv4 and IPv6 at once, or for IPv4 where there is no IPv6."""
-    if socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                raise
-    return socket.create_server(("", port))
 
 
 def _verified(request: web.BaseRequest) -> bool:
