@@ -48,6 +48,8 @@ class People:
     def __init__(self, kubeconfig: Path) -> None:
         self._credentials = load_credentials(kubeconfig)
         self._session: aiohttp.ClientSession | None = None
+        self.warnings: list[str] = []
+        """The warnings of all answers."""
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context(), limit=0)
@@ -72,6 +74,7 @@ class People:
             async with self._session.request(
                 method, self._credentials.server + path, data=data, headers=headers, timeout=timeout
             ) as answer:
+                self.warnings += answer.headers.getall("Warning", [])
                 return answer.status, await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError) as error:
             return 0, {"message": repr(error)}

@@ -1,4 +1,4 @@
-"""A webhook that allows everything and remembers what it was asked."""
+"""A webhook that allows everything, or nothing, and remembers what it was asked."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Reviews:
 
 
 @contextlib.contextmanager
-def recording_webhook(folder: Path) -> Iterator[Reviews]:
-    """One that runs until the end of the block, with certificates in ``folder``."""
+def recording_webhook(folder: Path, *, allows: bool = True) -> Iterator[Reviews]:
+    """One that runs until the end of the block, with certificates in ``folder``; it may deny everything instead."""
     certificates.make(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / certificates.CERTIFICATE, folder / certificates.KEY)
@@ -58,7 +58,7 @@ def recording_webhook(folder: Path) -> Iterator[Reviews]:
         def do_POST(self) -> None:
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             reviews.add(self.path.partition("?")[0], review["request"])
-            response = {"uid": review["request"]["uid"], "allowed": True}
+            response = {"uid": review["request"]["uid"], "allowed": allows}
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.end_headers()

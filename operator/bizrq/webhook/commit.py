@@ -173,8 +173,8 @@ class _Committer:
             except ClusterError as error:
                 self._held = None
                 if isinstance(error, Denied | Invalid):
-                    log.error("%s: claims cannot be written: %s", self._name, error)  # noqa: TRY400  # no bug of ours
-                    _settle_all(batch, Again(f"claims in {self._name} cannot be written; the webhook's log says more"))
+                    log.error("%s cannot be read or written: %s", self._name, error)  # noqa: TRY400  # no bug of ours
+                    _settle_all(batch, Again(f"the webhook may not read or write {self._name}; its log says more"))
                     return
                 await self._wait(error)
                 continue
