@@ -145,8 +145,8 @@ def test_a_status_edited_by_hand_is_repaired_and_both_values_are_logged(admin, c
         wait_until(lambda: line in operator.log.read_text(), "a log line with both values")
 
 
-def test_the_controller_writes_to_nothing_but_statuses_of_bizrqs(admin, namespace, operator):
-    """[R3] no annotation, no finalizer on workloads or pods; and on bizrqs none yet."""
+def test_the_controller_writes_to_nothing_but_statuses_and_finalizers_of_bizrqs(admin, namespace, operator):
+    """[R3] no annotation, no finalizer on workloads or pods; on bizrqs, which are ours, the finalizer of [T7]."""
     with tree(team(admin, "clean")) as (group,):
         made = deployment(admin, "web", namespace=namespace, labels=labels_for("clean"), spec=ONE_CORE)
         made.create()
@@ -155,9 +155,10 @@ def test_the_controller_writes_to_nothing_but_statuses_of_bizrqs(admin, namespac
             each.reload()
             metadata = each.obj["metadata"]
             assert not any("kopf" in name for name in metadata.get("annotations", {}))
-            assert "finalizers" not in metadata
+            assert metadata.get("finalizers", []) == (["quota.bizrq.io/books"] if each is group else [])
             ours = [field for field in metadata["managedFields"] if field["manager"].startswith(("bizrq", "kopf"))]
-            assert {field.get("subresource") for field in ours} == ({"status"} if each is group else set())
+            written = {field.get("subresource"): set(field["fieldsV1"]) for field in ours}
+            assert written == ({"status": {"f:status"}, None: {"f:metadata"}} if each is group else {})
 
 
 # --- killed and started again ----------------------------------------------------------------------------------------
