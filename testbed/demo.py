@@ -8,7 +8,6 @@ something did not, 130 after Ctrl-C. Nothing is left running, unless the variabl
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import shutil
@@ -16,38 +15,28 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from rich.console import Console
 
 from testbed import control
 from testbed.cluster import Cluster
-from testbed.demo_read import COLUMNS, Json, cells, charged, condition, instant, ledger, line, rate, used
+from testbed.demo_read import charged, condition, instant, ledger, rate, used
+from testbed.demo_show import Bizrqs, Screen, ShowError
 from testbed.errors import BedError
 from testbed.operator_process import Operator
 from testbed.prerequisites import check_machine
-
-T = TypeVar("T")
-Bizrqs = dict[str, Json]
 
 _NODES: Final = 4
 _RESYNC_SECONDS: Final = 3
 """A status is written at least that often here, so that one sees hours grow; the default is 5 minutes."""
 
-_DEADLINE_SECONDS: Final = 60.0
-"""Each step takes a few seconds; a busy machine may need many times that."""
-
-_POLL_SECONDS: Final = 0.3
 _UNCOUNTED_SECONDS: Final = 4
 _TEAM: Final = "team-vision"
 _GPU: Final = "requests.nvidia.com/gpu"
-
-
-class ShowError(Exception):
-    """A step does not show what it says; the message is for the person who watches."""
 
 
 def main() -> int | str | None:
@@ -107,23 +96,19 @@ def _no_more_interrupts() -> Iterator[None]:
 
 
 @dataclass
-class Tour:
+class Tour(Screen):
     """The steps, in order."""
-
-    console: Console
-    cluster: Cluster
-    began: float = field(default_factory=time.monotonic)
-    _step: int = 0
 
     def run(self) -> None:
         """All steps. Raises ShowError, BedError."""
         self.start_control_plane()
-        operator = self.start_controller()
+        operator = self.start_bizrq()
         self.make_tree()
         self.deploy()
-        self.watch_cash()
-        self.run_jobs()
+        self.deploy_too_much()
         self.scale()
+        self.ask_too_much_for_a_child()
+        self.run_jobs()
         self.kill_controller(operator)
 
     # --- the steps ---
@@ -140,17 +125,24 @@ class Tour:
         self.say("To look for yourself while the tour goes on, type in another terminal:")
         self.say(f"  {self.environment()}\n  kubectl get bizrq --watch\n")
 
-    def start_controller(self) -> Operator:
+    def start_bizrq(self) -> Operator:
         """The thing itself."""
         arguments = [f"--resync-seconds={_RESYNC_SECONDS}"]
         self.step(
-            "The bizrq controller",
-            "Its CRD and its rights are installed, then it is started as a process of this machine:",
+            "bizrq",
+            "Its CRD and its rights are installed, then its two parts are started as processes of this machine. The",
+            "controller counts. The webhook is asked by the API server before a workload or a group is stored; there",
+            "are two of it, and they need not know of each other.",
             f"  bizrq controller {shlex.join(arguments)}",
+            "  bizrq webhook --cert-file=... --key-file=... --path-token-file=...",
         )
         operator = self.cluster.start_operator(arguments)
-        self.kubectl("api-resources", "--api-group=quota.bizrq.io")
         self.seen(f"the controller is ready (process {operator.pid})")
+        webhooks = self.cluster.start_webhooks(install=False)
+        webhooks.install()
+        self.kubectl("get", "crd,validatingwebhookconfigurations", "-o", "name")
+        pids = " and ".join(str(each.pid) for each in webhooks.replicas)
+        self.seen(f"the API server asks the webhooks (processes {pids})")
         return operator
 
     def make_tree(self) -> None:
@@ -176,36 +168,94 @@ class Tour:
         self.watch("all three are Ready, and each parent has given away what its child got", granted)
 
     def deploy(self) -> None:
-        """A whole workload, with a model of CPU."""
+        """A whole workload, with a model of CPU, and its core-hours."""
         self.step(
             "A Deployment of 4 replicas, 4 cores each",
             "It counts whole, 16 cores, by the label on the Deployment. Its second label says that it runs on CPUs of",
-            "model A4, so the same cores count on the key limits.cpu.A4 too. The parents gave these away already.",
+            "model A4, so the same cores count on the key limits.cpu.A4 too. And each pod costs core-hours from the",
+            "second in which it got its node, together 16 an hour. See the column CASH-CPU:",
         )
         self.kubectl("apply", "-f", "examples/02-deployment.yaml")
-        team = self.watch(
-            "16 cores are used, and they cost core-hours",
-            lambda bizrqs: used(bizrqs[_TEAM], "limits.cpu") == "16" and rate(bizrqs[_TEAM], "limits.cpu") == "16",
-        )[_TEAM]
-        self.expect(used(team, "limits.cpu.A4") == "16", "16 cores on limits.cpu.A4")
-        self.kubectl("get", "bizrq", _TEAM, "-o", "jsonpath={.status.used}")
-
-    def watch_cash(self) -> None:
-        """Hours grow."""
-        self.step(
-            "Core-hours tick",
-            "Each pod is charged from the second in which it got its node: 16 cores cost 16 core-hours an hour, or",
-            f"0.013 in {_RESYNC_SECONDS} seconds. See the column CASH-CPU:",
-        )
         ticks: list[int] = []
 
         def ticked(bizrqs: Bizrqs) -> bool:
-            now = ledger(bizrqs[_TEAM], "limits.cpu")
-            if now not in ticks:
-                ticks.append(now)
-            return len(ticks) > 3  # noqa: PLR2004  # three ticks after the first look
+            team = bizrqs[_TEAM]
+            if used(team, "limits.cpu") == "16" and rate(team, "limits.cpu") == "16":
+                now = ledger(team, "limits.cpu")
+                if now not in ticks:
+                    ticks.append(now)
+            return len(ticks) > 2  # noqa: PLR2004  # two ticks after the first look
 
-        self.watch("the budget was drawn on three times", ticked)
+        team = self.watch("16 cores are used, and they cost core-hours", ticked)[_TEAM]
+        self.expect(used(team, "limits.cpu.A4") == "16", "16 cores on limits.cpu.A4")
+        self.kubectl("get", "bizrq", _TEAM, "-o", "jsonpath={.status.used}")
+
+    def deploy_too_much(self) -> None:
+        """A refusal, and what fits."""
+        self.step(
+            "A Deployment that does not fit",
+            "12 replicas of 4 cores are 48, and the team has 24 of its 40 left. It is refused whole, before a pod of",
+            "it exists, and the last words of the message say what would fit.",
+        )
+        self.refused(
+            "apply", "-f", "examples/04-too-large.yaml",
+            says=f"exceeded quota: {_TEAM}, requested: limits.cpu=48, used: limits.cpu=16, limited: limits.cpu=40; "
+            "the largest replica count that fits is 6",
+        )  # fmt: skip
+        self.expect("api" not in self._kubectl("get", "deployments", "--output=name"), "no Deployment api")
+        self.seen("it is refused, and nothing of it exists")
+        warned = self.apply_changed("examples/04-too-large.yaml", "replicas: 12", "replicas: 6")
+        self.expect(f"quota {_TEAM}: 100 % of limits.cpu is used (40 of 40)" in warned, "a warning that all is used")
+        self.watch("6 replicas fit to the last core", lambda bizrqs: used(bizrqs[_TEAM], "limits.cpu") == "40")
+        self.kubectl("delete", "deployment", "api")
+
+    def scale(self) -> None:
+        """Up to what is allowed, and down."""
+        self.step(
+            "More replicas, then fewer",
+            "Scaling up is asked for too. 8 replicas are 32 cores, which the team has, but only 20 of model A4.",
+            "Fewer replicas are never refused; that gives quota back, but no hours.",
+        )
+        self.wait("the cores of api are back", lambda: used(self.bizrqs()[_TEAM], "limits.cpu") == "16")
+        self.refused(
+            "scale", "deployment", "web", "--replicas=8",
+            says=f"exceeded quota: {_TEAM}, requested: limits.cpu.A4=16, used: limits.cpu.A4=16, limited: "
+            "limits.cpu.A4=20; the largest replica count that fits is 5",
+        )  # fmt: skip
+        self.seen("it is refused, and web has 4 replicas as before")
+        self.kubectl("scale", "deployment", "web", "--replicas=5")
+        more = self.watch("20 cores are used", lambda bizrqs: used(bizrqs[_TEAM], "limits.cpu") == "20")[_TEAM]
+        self.kubectl("scale", "deployment", "web", "--replicas=2")
+        back = self.watch(
+            "8 cores are used, and only these cost",
+            lambda bizrqs: used(bizrqs[_TEAM], "limits.cpu") == "8" and rate(bizrqs[_TEAM], "limits.cpu") == "8",
+        )[_TEAM]
+        self.expect(ledger(back, "limits.cpu") >= ledger(more, "limits.cpu"), "core-hours that were not given back")
+
+    def ask_too_much_for_a_child(self) -> None:
+        """Groups ask their parents, and do not go while they are in use."""
+        self.step(
+            "A second team, and a group that cannot go",
+            "dept-ai has 120 cores and gave 40 to team-vision. A team that asks for 100 is refused; 80 are left.",
+        )
+        self.refused(
+            "apply", "-f", "examples/05-too-large-child.yaml",
+            says="exceeded quota: dept-ai, requested: limits.cpu=100, used: limits.cpu=40, limited: limits.cpu=120; "
+            "a child's quota is taken from its parent's: dept-ai has limits.cpu=80 left to grant",
+        )  # fmt: skip
+        self.apply_changed("examples/05-too-large-child.yaml", 'limits.cpu: "100"', 'limits.cpu: "80"')
+        self.watch(
+            "dept-ai has given away all of its cores", lambda bizrqs: used(bizrqs["dept-ai"], "limits.cpu") == "120"
+        )
+        self.say("A group that is not in use can be deleted, and its parent gets back what it gave. Others cannot:")
+        self.kubectl("delete", "bizrq", "team-audio")
+        self.wait("dept-ai has its cores back", lambda: used(self.bizrqs()["dept-ai"], "limits.cpu") == "40")
+        self.seen("dept-ai has 80 cores to give again")
+        self.refused(
+            "delete", "bizrq", _TEAM,
+            says=f"workloads still demand something under {_TEAM}: deployments.apps/default/web",
+        )  # fmt: skip
+        self.refused("delete", "bizrq", "dept-ai", says="dept-ai has children, and only leaves can be deleted")
 
     def run_jobs(self) -> None:
         """GPUs, models, and card-hours against the pods' own timestamps."""
@@ -229,38 +279,19 @@ class Tour:
         self.check_books(idle, _GPU, pods)
         self.check_books(idle, f"{_GPU}.A30", [pod for pod in pods if "a30" in pod["metadata"]["name"]])
 
-    def scale(self) -> None:
-        """Above hard, and back."""
-        self.step(
-            "More than allowed, then less",
-            "12 replicas need 48 cores, and the team may use 40. Nothing refuses that yet, for admission is not built;",
-            "the controller counts it and says who is over, and the parent gives what the team took too much.",
-            "Then fewer: that gives quota back, but no hours.",
-        )
-        self.kubectl("scale", "deployment", "web", "--replicas=12")
-        over = self.watch("48 of 40 cores are used", lambda bizrqs: used(bizrqs[_TEAM], "limits.cpu") == "48")[_TEAM]
-        told = condition(over, "OverQuota")
-        self.expect(told.get("status") == "True", "the condition OverQuota")
-        self.kubectl("get", "bizrq", _TEAM, "-o", 'jsonpath={.status.conditions[?(@.type=="OverQuota")].status}')
-        self.seen("the condition OverQuota is True")
-        self.kubectl("scale", "deployment", "web", "--replicas=2")
-        back = self.watch(
-            "8 cores are used, and only these cost",
-            lambda bizrqs: used(bizrqs[_TEAM], "limits.cpu") == "8" and rate(bizrqs[_TEAM], "limits.cpu") == "8",
-        )[_TEAM]
-        self.expect(condition(back, "OverQuota").get("status") == "False", "an end of OverQuota")
-        self.expect(ledger(back, "limits.cpu") >= ledger(over, "limits.cpu"), "core-hours that were not given back")
-
     def kill_controller(self, operator: Operator) -> None:
         """A crash, and nothing is lost."""
         self.step(
             "A controller that is killed",
-            "It is killed, and a third replica starts while nobody counts. A new controller counts anew from what the",
-            "cluster shows, takes the books from the status of the bizrqs, and charges the time in between.",
+            "It is killed. The webhooks go on without it: a third replica is granted, and the claim that they write",
+            "into the status of the group keeps the quota. But nobody counts hours. A new controller takes the books",
+            "from the status, sees the replica, closes the claim, and charges the time in between.",
         )
         self.say(f"$ kill -9 {operator.pid}", style="bold")
         operator.kill9()
+        before = self.bizrqs()[_TEAM]
         self.kubectl("scale", "deployment", "web", "--replicas=3")
+        self.kubectl("get", "bizrq", _TEAM, "-o", "jsonpath={.status.claims[0]}")
 
         def ran_uncounted() -> bool:
             web, now = self.pods("--selector=app=web"), int(time.time())
@@ -269,114 +300,26 @@ class Tour:
             )
 
         self.wait(f"three pods have run for {_UNCOUNTED_SECONDS} seconds", ran_uncounted)
-        before = self.bizrqs()[_TEAM]
-        self.expect(used(before, "limits.cpu") == "8", "a status that nobody writes")
+        alone = self.bizrqs()[_TEAM]
+        self.expect(used(alone, "limits.cpu") == "12", "12 cores claimed without a controller")
+        self.expect(ledger(alone, "limits.cpu") == ledger(before, "limits.cpu"), "books that nobody writes")
         self.seen(
-            f"3 pods have run for {_UNCOUNTED_SECONDS} seconds, and the status still says 8 cores, "
-            f"as at {before['status']['lastReconcileTime']}"
+            f"12 cores are used; 3 pods have run for {_UNCOUNTED_SECONDS} seconds, and the books are those of "
+            f"{alone['status']['lastReconcileTime']}"
         )
         self.say(f"$ bizrq controller --resync-seconds={_RESYNC_SECONDS}", style="bold")
         operator = self.cluster.start_operator([f"--resync-seconds={_RESYNC_SECONDS}"], install=False)
         after = self.watch(
-            f"12 cores are used, counted by the new controller (process {operator.pid})",
-            lambda bizrqs: used(bizrqs[_TEAM], "limits.cpu") == "12" and rate(bizrqs[_TEAM], "limits.cpu") == "12",
+            f"the claim is closed by the new controller (process {operator.pid}): the Deployment itself says 12 cores",
+            lambda bizrqs: (
+                "claims" not in bizrqs[_TEAM]["status"]
+                and used(bizrqs[_TEAM], "limits.cpu") == "12"
+                and rate(bizrqs[_TEAM], "limits.cpu") == "12"
+            ),
         )[_TEAM]
-        gap = instant(after["status"]["lastReconcileTime"]) - instant(before["status"]["lastReconcileTime"])
+        gap = instant(after["status"]["lastReconcileTime"]) - instant(alone["status"]["lastReconcileTime"])
         self.check_books(after, "limits.cpu", self.pods())
         self.seen(f"so the {gap} seconds without a controller are charged too")
-
-    # --- looking ---
-
-    def watch(self, what: str, shown: Callable[[Bizrqs], bool]) -> Bizrqs:
-        """Print ``kubectl get bizrq``, and each line of it that changes, until ``shown``; the bizrqs then."""
-        self.command("get", "bizrq")
-        self.say("          " + line(list(COLUMNS)))
-        began, last = time.monotonic(), dict[str, str]()
-
-        def look() -> Bizrqs | None:
-            bizrqs = self.bizrqs()
-            for row in cells(self._kubectl("get", "bizrq")):
-                text = line([row.get(column, "") for column in COLUMNS])
-                if last.get(row["NAME"]) != text:
-                    last[row["NAME"]] = text
-                    self.say(f"  +{time.monotonic() - began:4.1f} s  {text}")
-            return bizrqs if shown(bizrqs) else None
-
-        bizrqs = self.wait(what, look)
-        self.seen(what)
-        return bizrqs
-
-    def wait(self, what: str, look: Callable[[], T | None]) -> T:
-        """Call ``look`` until it gives something. Raises ShowError after a minute."""
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        while not (found := look()):
-            if time.monotonic() > deadline:
-                raise ShowError(f"waited {_DEADLINE_SECONDS:.0f} s in vain for this: {what}")
-            time.sleep(_POLL_SECONDS)
-        return found
-
-    def expect(self, shown: bool, what: str) -> None:  # noqa: FBT001  # reads as a sentence
-        """Raise ShowError if it is not so."""
-        if not shown:
-            raise ShowError(f"expected {what}")
-
-    def check_books(self, bizrq: Json, key: str, pods: Sequence[Json]) -> None:
-        """Work out what the pods cost by their own timestamps, and compare with the books to the second [C5]."""
-        until, cash = instant(bizrq["status"]["lastReconcileTime"]), bizrq["status"]["cash"]
-        by_pods = sum(charged(pod, key, until) for pod in pods)
-        gone = int(cash["settled"][key]) // 1000
-        booked = int(cash["ledger"][key])
-        unit = "core" if key == "limits.cpu" else "card"
-        text = f"{key}: {by_pods} {unit}-seconds by the timestamps of {len(pods)} pods"
-        if gone:
-            text += f" and {gone} of pods that are gone"
-        self.expect(booked == (by_pods + gone) * 1000, f"{text} in the books, not {booked / 1000}")
-        self.seen(f"{text}, {booked // 1000} in the books: {used(bizrq, 'cash/' + key)} {unit}-hours")
-
-    def bizrqs(self) -> Bizrqs:
-        """All bizrqs, by name."""
-        return {each["metadata"]["name"]: each for each in self._items("bizrq")}
-
-    def pods(self, *selector: str) -> list[Json]:
-        """The pods of the default namespace."""
-        return self._items("pods", *selector)
-
-    def _items(self, *what: str) -> list[Json]:
-        items: list[Json] = json.loads(self._kubectl("get", *what, "--output=json"))["items"]
-        return items
-
-    def kubectl(self, *arguments: str) -> None:
-        """Show a command and what it prints."""
-        self.command(*arguments)
-        self.say(self._kubectl(*arguments))
-
-    def _kubectl(self, *arguments: str) -> str:
-        return self.cluster.kubectl(*arguments)
-
-    # --- telling ---
-
-    def command(self, *arguments: str) -> None:
-        """A command that is run now and can be typed by anybody."""
-        self.say(f"$ kubectl {shlex.join(arguments)}", style="bold")
-
-    def step(self, title: str, *lines: str) -> None:
-        """Announce what is about to be seen."""
-        self._step += 1
-        self.console.print(f"\n{self._step}. {title}", style="bold cyan")
-        self.say("\n".join(lines))
-
-    def say(self, text: str, style: str | None = None) -> None:
-        """Text as it is."""
-        self.console.print(text.rstrip("\n"), markup=False, style=style)
-
-    def seen(self, text: str) -> None:
-        """Something that was checked."""
-        self.say(f"  ok  {text}", style="green")
-
-    def environment(self) -> str:
-        """What one types to have this cluster's kubectl."""
-        kubeconfig, kubectl = self.cluster.kubeconfig, Path(self.cluster.description["kubectl"])
-        return f"export KUBECONFIG={shlex.quote(str(kubeconfig))} PATH={shlex.quote(str(kubectl.parent))}:$PATH"
 
 
 if __name__ == "__main__":

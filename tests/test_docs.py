@@ -13,6 +13,9 @@ import yaml
 from prometheus_client import Metric
 
 from bizrq.cli.main import controller, webhook
+from bizrq.domain import refusals
+from bizrq.domain.bizrq import LABEL
+from bizrq.domain.quantity import ZERO, parse
 from bizrq.observability.metrics import ControllerMetrics, WebhookMetrics
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -152,12 +155,50 @@ def test_operations_md_names_no_metric_that_is_not_there():
     assert sorted(re.findall(r"^\| `(bizrq_\w+)` \|", OPERATIONS, re.MULTILINE)) == METRICS
 
 
+# --- refusals.md -----------------------------------------------------------------------------------------------------
+
+
+def limit(key: str, requested: str, used: str, limited: str) -> refusals.Limit:
+    """A key that a request meets."""
+    return refusals.Limit(key, parse(requested), parse(used), parse(limited))
+
+
+TEAM: Final = [limit("limits.cpu", "48", "16", "40")]
+DEPT: Final = [limit("limits.cpu", "100", "40", "120")]
+SAID: Final = {
+    "a workload that is too large": refusals.exceeded("team-vision", TEAM) + refusals.fits(6),
+    "not one replica": refusals.fits(0).removeprefix("; "),
+    "a child that is too large": refusals.exceeded("dept-ai", DEPT) + refusals.left_to_grant("dept-ai", DEPT),
+    "no hours left": refusals.spent(
+        "team-vision", [refusals.Limit("cash/limits.cpu", ZERO, parse("100.5"), parse("100"))]
+    ),
+    "unstated limits": refusals.must_specify("team-vision", {"limits.cpu": ("web",), "limits.memory": ("web",)}),
+    "a typing error": refusals.no_such_bizrq(f"label {LABEL}", "team-vison", ["team-vision", "acme"]),
+    "no such parent": refusals.no_such_bizrq("spec.parentBizGroup", "dept-ia", ["dept-ai", "acme"]),
+    "missing keys": refusals.key_missing(
+        "team-audio",
+        "dept-ai",
+        [limit("limits.memory", "0", "1Ti", "4Ti"), limit("requests.nvidia.com/gpu", "0", "40", "64")],
+    ),
+    "a warning": refusals.nearly_used("team-vision", [limit("limits.cpu", "20", "16", "40")], 90)[0],
+}
+"""What the code says, in the cases that refusals.md shows."""
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_refusals_md_shows_what_is_said(case):
+    shown = " ".join((ROOT / "docs" / "refusals.md").read_text(encoding="utf-8").split())
+    assert " ".join(SAID[case].split()) in shown
+
+
 # --- examples --------------------------------------------------------------------------------------------------------
 
 EXAMPLES: Final = {
     "01-tree.yaml": ["BizGroupResourceQuota"] * 3,
     "02-deployment.yaml": ["Deployment"],
     "03-burst-of-jobs.yaml": ["Job"] * 4,
+    "04-too-large.yaml": ["Deployment"],
+    "05-too-large-child.yaml": ["BizGroupResourceQuota"],
 }
 
 
@@ -179,8 +220,10 @@ def test_an_example_has_the_objects_that_it_says_and_a_header_that_says_what_it_
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_workloads_of_examples_count_for_a_group_of_the_tree(name):
+def test_the_workloads_and_children_of_examples_are_under_a_group_of_the_tree(name):
     groups = {each["metadata"]["name"] for each in objects("01-tree.yaml")}
     for each in objects(name):
-        if each["kind"] != "BizGroupResourceQuota":
+        if each["kind"] == "BizGroupResourceQuota":
+            assert each["spec"].get("parentBizGroup", "acme") in groups
+        else:
             assert each["metadata"]["labels"]["biz.group.resource.quota"] in groups

@@ -309,7 +309,7 @@ def test_what_grows_nothing_passes_over_quota_and_while_no_bizrq_can_be_read(gua
     here = f"--namespace={namespace}"
     guarded.kubectl("delete", "clusterrolebinding", "bizrq-webhook")
     try:
-        with pytest.raises(KubectlFailed, match="may not read or write"):
+        with pytest.raises(KubectlFailed, match="could not be read or written"):
             wait_for_refusal(guarded, here)
         guarded.kubectl("set", "image", "deployment/web", "main=other", here)
         guarded.kubectl("annotate", "deployment/web", "note=1", here)

@@ -137,9 +137,11 @@ def controller(  # noqa: PLR0917  # click calls by name
 ) -> None:
     """Keep the status of every bizrq true, until SIGTERM.
 
-    Watches bizrqs, labelled workloads, ReplicaSets and pods, and writes to nothing but the status of bizrqs.
+    Watches bizrqs, labelled workloads, ReplicaSets and pods, and writes to nothing but bizrqs: their status, and
+    a finalizer, so that a deleted one hands its hours on.
     """
     # Here and not above: the controller brings kopf, which the other commands do without.
+    from bizrq.controller.feed import RestoredError
     from bizrq.controller.run import run_controller
 
     set_up_logs(log_format, verbose=verbose)
@@ -151,7 +153,11 @@ def controller(  # noqa: PLR0917  # click calls by name
         gpus=gpu_resources,
     )
     with _errors_told("controller"):
-        run_controller(settings)
+        try:
+            run_controller(settings)
+        except RestoredError as error:
+            msg = f"etcd was restored, it seems, and what is in memory is of no use: {error}; start again"
+            raise click.ClickException(msg) from error
 
 
 @main.command()

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from bizrq.cluster.credentials import Credentials
 from bizrq.cluster.errors import ClusterError, Unavailable, error_of
 
-__all__ = ["Client"]
+__all__ = ["Client", "decoded"]
 
 _REQUEST_SECONDS: Final = 30.0
 """The API server gives up a mutating request after 34 s; a read that takes longer than this is better asked again."""
@@ -29,6 +29,20 @@ _LONGEST_RETRY: Final = 30.0
 """Seconds of Retry-After that are believed."""
 
 _UNAUTHORIZED: Final = 401
+
+
+T = TypeVar("T")
+
+_any: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """What an answer says. Raises ``Unavailable`` where it is no JSON of that form, or nested without an end."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        msg = f"an answer that cannot be read: {type(error).__name__}: {error}"
+        raise Unavailable(msg) from error
 
 
 class Client:
@@ -57,6 +71,10 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
+    async def get_object(self, path: str) -> dict[str, Any]:
+        """One object. Raises ``NotFound`` where there is none."""
+        return decoded(_any, await self.get(path))
+
     async def get(
         self, path: str, *, params: Mapping[str, str] | None = None, accept: str = "application/json"
     ) -> bytes:
@@ -81,8 +99,7 @@ class Client:
         async with self._sent(
             method, path, body=msgspec.json.encode(body), content_type=content_type, timeout=timeout
         ) as answer:
-            stored: dict[str, Any] = msgspec.json.decode(await answer.read())
-            return stored
+            return decoded(_any, await answer.read())
 
     async def watch(
         self, path: str, *, params: Mapping[str, str], accept: str = "application/json"

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from bizrq.cluster.client import Client
+from bizrq.cluster.client import Client, decoded
 from bizrq.cluster.errors import Gone
 from bizrq.cluster.objects import Page
 
-__all__ = ["list_all"]
+__all__ = ["METADATA_ONLY", "list_all"]
 
 _PAGE: Final = 500
 _ATTEMPTS: Final = 3
@@ -23,7 +23,13 @@ _ATTEMPTS: Final = 3
 _pages = msgspec.json.Decoder(Page[dict[str, Any]])
 
 
-async def list_all(client: Client, url: str, params: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What to accept where only the metadata of objects matters."""
+
+
+async def list_all(
+    client: Client, url: str, params: Mapping[str, str], *, accept: str = "application/json"
+) -> tuple[list[dict[str, Any]], int]:
     """All objects at ``url``, and the version of the list. Raises ``ClusterError``."""
     for last in (False,) * (_ATTEMPTS - 1) + (True,):
         items: list[dict[str, Any]] = []
@@ -31,7 +37,7 @@ async def list_all(client: Client, url: str, params: Mapping[str, str]) -> tuple
         try:
             while True:
                 query = {**params, "limit": str(_PAGE), **({"continue": token} if token else {})}
-                page = _pages.decode(await client.get(url, params=query))
+                page = decoded(_pages, await client.get(url, params=query, accept=accept))
                 items += page.items or ()
                 version = version or int(page.metadata.resource_version)
                 token = page.metadata.continue_

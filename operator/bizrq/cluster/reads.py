@@ -1,17 +1,18 @@
 """What is there right now?
 
-Nothing here comes from a cache: every read and every list is of what is stored after it was asked for.
+Nothing here comes from a cache but names, for a hint: every other read is of what is stored after it was asked for.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-import msgspec
+import asyncio
+import math
+from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from bizrq.cluster.client import Client
 from bizrq.cluster.errors import NotFound
-from bizrq.cluster.lists import list_all
+from bizrq.cluster.lists import METADATA_ONLY, list_all
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
 from bizrq.workloads.kind import Kind
@@ -19,6 +20,8 @@ from bizrq.workloads.kind import Kind
 __all__ = ["ApiReads", "Reads"]
 
 JSON = dict[str, Any]
+
+_NAMES_SECONDS: Final = 5.0
 
 
 class Reads(Protocol):
@@ -45,6 +48,9 @@ class ApiReads:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._naming = asyncio.Lock()
+        self._names: list[str] = []
+        self._named = -math.inf
 
     async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
         """One object of a counted kind; None where there is none."""
@@ -59,7 +65,7 @@ class ApiReads:
 
     async def bizrq(self, name: str) -> Bizrq | None:
         """One bizrq; None where there is none."""
-        raw = await self._get(f"{BIZRQS_URL}/{name}")
+        raw = await self._get(f"{BIZRQS_URL}/{quote(name, safe='')}")
         return None if raw is None else read_bizrq(raw)
 
     async def children(self, bizrq: str) -> list[Bizrq]:
@@ -68,13 +74,16 @@ class ApiReads:
         return [read_bizrq(item) for item in items]
 
     async def bizrq_names(self) -> list[str]:
-        """The names of all bizrqs."""
-        items, _ = await list_all(self._client, BIZRQS_URL, {})
-        return [item["metadata"]["name"] for item in items]
+        """The names of all bizrqs, some seconds old at most: a wrong label must not cost a list each time."""
+        async with self._naming:
+            now = asyncio.get_running_loop().time()
+            if now - self._named > _NAMES_SECONDS:
+                items, _ = await list_all(self._client, BIZRQS_URL, {}, accept=METADATA_ONLY)
+                self._names, self._named = [item["metadata"]["name"] for item in items], now
+        return self._names
 
     async def _get(self, url: str) -> JSON | None:
         try:
-            raw: JSON = msgspec.json.decode(await self._client.get(url))
+            return await self._client.get_object(url)
         except NotFound:
             return None
-        return raw

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
-
-import msgspec
+from urllib.parse import quote
 
 from bizrq.cluster.client import Client
 from bizrq.domain.bizrq import GROUP, KIND, PLURAL, VERSION
@@ -43,8 +42,7 @@ class ApiStore:
 
     async def read(self, name: str) -> dict[str, Any]:
         """The newest object. Raises ``NotFound``, ``Unavailable``."""
-        raw: dict[str, Any] = msgspec.json.decode(await self._client.get(f"{BIZRQS_URL}/{name}"))
-        return raw
+        return await self._client.get_object(f"{BIZRQS_URL}/{quote(name, safe='')}")
 
     async def replace_status(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Write the status of ``raw`` over the very version that ``raw`` is; see ``Store``."""

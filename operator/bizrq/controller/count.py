@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable, Container
 from typing import Final
 
-from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, total
-from bizrq.domain.bizrq import Absorbed, Bizrq
+from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, total
+from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
 from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
-from bizrq.domain.charges import added_by, open_claims
-from bizrq.domain.quantity import Quantity
+from bizrq.domain.charges import added_by, is_readable, open_claims
+from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
 from bizrq.domain.tree import circle_above, is_child, missing_keys, taken, taken_by_all
@@ -69,14 +69,18 @@ def count(
     # Two bizrqs that are each other's ancestors would raise each other for ever: there nothing is handed up.
     circle = circle_above(bizrq, inventory.bizrqs.get)
     claims = open_claims(bizrq.claims, _seen(inventory), settled)
+    unread = any(not is_readable(line) for line in claims)
     claimed_own, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
     children: dict[str, Quantity] = {}
     if bizrq.name not in circle:
         leavers = {each.uid for each in absorbed}
         children = taken_by_all(inventory.bizrqs.children(bizrq.name), without_hours=leavers)
         add_into(children, claimed_by_children)
+    own = total((inventory.workloads.total(bizrq.name), claimed_own))
+    if unread:
+        own, children = _not_below(bizrq, own, children)
     return Counted(
-        own=total((inventory.workloads.total(bizrq.name), claimed_own)),
+        own=own,
         children=children,
         claims=claims,
         absorbed=absorbed,
@@ -86,6 +90,13 @@ def count(
         not_ready=_not_ready(bizrq, inventory, circle),
         gpus=gpus,
     )
+
+
+def _not_below(bizrq: Bizrq, own: Amounts, children: Amounts) -> tuple[dict[str, Quantity], dict[str, Quantity]]:
+    """What was used stays used while a claim is open whose amounts only a later version knows [A4]."""
+    read = own_amounts(bizrq.status.get("selfUsed"))
+    above = {key: amount - read.get(key, ZERO) for key, amount in bizrq.used.items()}
+    return key_by_key_max(own, read), key_by_key_max(children, above)
 
 
 def _seen(inventory: Inventory) -> Callable[[str, str], int]:

@@ -29,6 +29,7 @@ class _Known:
 
     uid: str
     version: int
+    writer: str
     used: Amounts
     self_used: Amounts
     claims: frozenset[str]
@@ -46,6 +47,7 @@ class Drift:
         self._known[bizrq.name] = _Known(
             bizrq.uid,
             bizrq.version,
+            bizrq.writer,
             _plain(bizrq.status, "used"),
             _plain(bizrq.status, "selfUsed"),
             frozenset(bizrq.claims),
@@ -61,6 +63,8 @@ class Drift:
         if last is None or last.uid != bizrq.uid or last.version == bizrq.version:
             return False
         self.forget(bizrq.name)
+        if last.writer != bizrq.writer:
+            return False  # another controller counted it, with a view of its own [R4]
         workloads, children = added_by(set(bizrq.claims) - last.claims, lambda *_: {})
         edited = self._report(bizrq, "selfUsed", last.self_used, workloads, right)
         both = {key: workloads.get(key, ZERO) + children.get(key, ZERO) for key in {*workloads, *children}}

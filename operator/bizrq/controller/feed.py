@@ -24,11 +24,15 @@ from bizrq.inventory.inventory import Inventory
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload, read_workload
 
-__all__ = ["Feed", "Listing", "take_over"]
+__all__ = ["Feed", "Listing", "RestoredError", "take_over"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class RestoredError(Exception):
+    """The store went back in time, as etcd does when it is restored: nothing that is held is of any use [R2]."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -41,6 +45,8 @@ class Listing(msgspec.Struct, frozen=True):
     """UIDs of objects that are there and could not be read: they are not gone."""
     writers: Mapping[str, str] = {}
     """Who had written the status of each bizrq last, before anything here was listed [R4]."""
+    held_before: int = -1
+    """The highest version of a bizrq that was seen before the list was asked for."""
 
 
 class Feed:
@@ -73,6 +79,7 @@ class Feed:
         does not have is left out. Raises ``ClusterError``.
         """
         unreadable: set[str] = set()
+        held = self._inventory.bizrqs.newest
         before, _ = await list_all(self._client, BIZRQS_URL, {})
         writers = {raw["metadata"]["name"]: (raw.get("status") or {}).get("writer") or "" for raw in before}
         workloads = []
@@ -83,14 +90,20 @@ class Feed:
                 continue
             workloads.append((kind, list(_readable(items, functools.partial(self._workload, kind), unreadable)), at))
         bizrqs, version = await list_all(self._client, BIZRQS_URL, {})
-        return Listing(list(_readable(bizrqs, read_bizrq, unreadable)), version, workloads, unreadable, writers)
+        return Listing(list(_readable(bizrqs, read_bizrq, unreadable)), version, workloads, unreadable, writers, held)
 
     def _workload(self, kind: Kind, raw: Mapping[str, Any]) -> Workload:
         return read_workload(raw, kind, self._gpus)
 
 
 def take_over(listing: Listing, inventory: Inventory) -> list[tuple[Kind, str, Amounts, Amounts]]:
-    """Put a list into an inventory; for each kind and bizrq whose total that changed, the totals before and after."""
+    """Put a list into an inventory; for each kind and bizrq whose total that changed, the totals before and after.
+
+    Raises ``RestoredError`` where the list is of a time before what is held [R2].
+    """
+    if listing.bizrqs_version < listing.held_before:
+        msg = f"bizrqs are listed at version {listing.bizrqs_version}, and were seen at {listing.held_before} before"
+        raise RestoredError(msg)
     inventory.bizrqs_listed(listing.bizrqs, listing.bizrqs_version, listing.unreadable)
     return [
         (kind, bizrq, before, after)

@@ -15,7 +15,7 @@ from typing import Final
 from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError
 from bizrq.controller.count import ViewTooOldError
-from bizrq.controller.feed import Feed, Listing, take_over
+from bizrq.controller.feed import Feed, Listing, RestoredError, take_over
 from bizrq.controller.sync import Sync
 from bizrq.domain.amounts import Amounts, first_of
 from bizrq.inventory.inventory import Inventory
@@ -52,7 +52,7 @@ class Resync:
         asyncio.get_running_loop().call_later(_AFTER_A_START, self._asked.set)
 
     async def run(self) -> None:
-        """Resync for ever. A failed one is logged and followed by the next."""
+        """Resync for ever. A failed one is logged and followed by the next. Raises ``RestoredError``."""
         while True:
             self._asked.clear()
             pause = self._seconds * random.uniform(0.95, 1.0)  # noqa: S311  # replicas drift apart
@@ -65,6 +65,8 @@ class Resync:
             except ClusterError as error:
                 self._metrics.resyncs.labels("failed").inc()
                 log.warning("the resync failed, the next one is in %.0f s: %s", self._seconds, error)
+            except RestoredError:
+                raise
             except Exception:
                 self._metrics.resyncs.labels("failed").inc()
                 log.exception("the resync failed, the next one is in %.0f s", self._seconds)

@@ -23,7 +23,7 @@ from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.reads import ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
-from bizrq.controller.feed import Feed, take_over
+from bizrq.controller.feed import Feed, RestoredError, take_over
 from bizrq.controller.handlers import make_registry, make_settings
 from bizrq.controller.kopf_run import KopfRun
 from bizrq.controller.resync import Resync
@@ -47,7 +47,7 @@ def run_controller(settings: ControllerSettings) -> None:
     """Run the controller until SIGTERM or SIGINT.
 
     Raises ``CredentialsError`` where there is no API server, ``KindError`` for a bad file of kinds, ``OSError`` where
-    the metrics port is taken.
+    the metrics port is taken, ``RestoredError`` where it must be started anew, with nothing in its memory [R2].
     """
     kinds = load_kinds(settings.workloads)
     credentials = load_credentials()
@@ -87,6 +87,8 @@ class Controller:
                 results = await asyncio.gather(work, stopped, return_exceptions=True)
                 await self._health.stop()
             for result in results:
+                if isinstance(result, ExceptionGroup) and (restored := result.subgroup(RestoredError)):
+                    raise restored.exceptions[0]
                 if isinstance(result, Exception):
                     raise result
 

@@ -8,6 +8,7 @@ read: at once where its object is gone for good, else once no request can rest o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,6 +37,9 @@ _READS: Final = 8
 """Live reads side by side."""
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(slots=True)
 class _Line:
     """A line of ``status.claims`` as this process knows it, on its own monotonic clock."""
@@ -62,8 +66,8 @@ class Settlement:
     async def look(self, bizrq: Bizrq, most: int) -> frozenset[str]:
         """The lines of ``bizrq`` that live reads close, of ``most`` that are due; the others are looked at later.
 
-        The verdict holds for this very version of ``bizrq``: a request that came since may rest on the same claim.
-        Raises ``ClusterError``.
+        The verdict holds for this very version of ``bizrq``: a request that came since may rest on the same claim. An
+        object that cannot be read is logged, and looked at again.
         """
         now = self._clock.monotonic()
         lines = self._note(bizrq, now)
@@ -72,7 +76,12 @@ class Settlement:
 
         async def settled(line: str, known: _Line) -> bool:
             async with slots:
-                return await self._is_settled(line, waited=now - known.first_seen >= _WAIT_SECONDS)
+                try:
+                    return await self._is_settled(line, waited=now - known.first_seen >= _WAIT_SECONDS)
+                except Exception as error:  # noqa: BLE001  # one object that cannot be read must not hold up all others
+                    log.warning("%s: a claim cannot be settled, its object cannot be read: %s: %s",
+                                bizrq.name, line[:200], error)  # fmt: skip
+                    return False
 
         verdicts = await asyncio.gather(*(settled(line, known) for line, known in due))
         for (_, known), closed in zip(due, verdicts, strict=True):
@@ -107,7 +116,8 @@ class Settlement:
         uid, version, name = claimant
         found = await (self._bizrq(name) if is_child(name) else self._workload(name))
         if found is None:
-            return False  # of a kind that this process does not know: it cannot tell
+            msg = "this process does not count that kind; give it the same file of kinds as the webhook"
+            raise LookupError(msg)
         found_uid, found_version = found
         if found_uid == uid:
             return waited and found_version <= version  # a later version is a view now, which closes the claim

@@ -90,8 +90,12 @@ class Sync:
         self._writes = 0
 
     def wake(self, name: str) -> None:
-        """Have a bizrq looked at again, after the moment in which further events are gathered."""
-        self._wake_in(name, self._gather)
+        """Have a bizrq looked at again, after the moment in which further events are gathered.
+
+        One that could not be written waits as long as it was to wait, whatever happens meanwhile.
+        """
+        if not (name in self._failures and name in self._due):
+            self._wake_in(name, self._gather)
 
     def _wake_in(self, name: str, seconds: float) -> None:
         due = asyncio.get_running_loop().time() + seconds
@@ -184,6 +188,7 @@ class Sync:
 
     async def _refresh(self, name: str, *, always: bool, leaving: Bizrq | None = None) -> None:
         if leaving is not None and not await self._read_again(name):
+            self._must_be_gone(name)
             return
         for attempt in range(_ATTEMPTS):
             bizrq = self._inventory().bizrqs.get(name)
@@ -200,9 +205,17 @@ class Sync:
                     return
             except NotFound:
                 # Its DELETED event, or the next list, takes it out of the inventory; an answer may be wrong.
+                if leaving is not None:
+                    self._must_be_gone(name)
                 return
         msg = f"bizrq {name}: {_ATTEMPTS} conflicting writes in a row"
         raise Unavailable(msg)
+
+    def _must_be_gone(self, name: str) -> None:
+        """A parent that is said to be gone is gone only once it is in no view either: else hours would be lost [T7]."""
+        if self._inventory().bizrqs.get(name) is not None:
+            msg = f"bizrq {name}: said to be gone, which no watch has told yet"
+            raise Unavailable(msg)
 
     async def _greeted(self, bizrq: Bizrq) -> bool:
         """Whether ``bizrq`` has our finalizer; False if it got it just now and is another version."""
@@ -252,7 +265,7 @@ class Sync:
         """Whether our view may stand for what the last writer of this status knew [R4]."""
         writer = bizrq.writer
         return (
-            bizrq.reconciled is None
+            (bizrq.reconciled is None and not bizrq.used and not bizrq.claims)
             or writer.partition(".")[0] == self._process
             or self._trusted.get(bizrq.name) == writer
         )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from bizrq.domain.amounts import Amounts, first_of
+from bizrq.domain.amounts import Amounts, first_of, only
 from bizrq.domain.bizrq import Bizrq, own_amounts
 from bizrq.domain.cash import amount_text, budget, hours
 from bizrq.domain.claims import (
@@ -42,10 +42,15 @@ from bizrq.domain.refusals import (
 from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
 from bizrq.domain.status import summary
 
-__all__ = ["Account", "Again", "Ask", "Granted", "NameTaken", "Outcome", "Refused"]
+__all__ = ["Account", "Again", "Ask", "Granted", "LookFirst", "Outcome", "Refused"]
 
 _LINES_A_NAME: Final = 3
 """Open claims of creates of one name, where no such object is there [A4]."""
+
+_UNCOUNTED: Final = "and the controller has yet to count it; try again in a moment, and see whether it runs"
+
+_MOST_CHARACTERS: Final = 512 * 1024
+"""Of all open claims of a bizrq: etcd takes objects of 1.5 MB, and every write sends all of it."""
 
 _WARN_AT: Final = 90
 """Per cent of a limit from which on a grant comes with a warning."""
@@ -61,8 +66,9 @@ class Ask:
     demand_of: Callable[[int], Amounts] | None = None
     """What it would demand with so many replicas; None where there is no such number, or more than one."""
     replicas: int = 0
-    nothing_there: bool = False
-    """A live read has just shown that no object has this name."""
+    looked: bool = False
+    """A live read has just shown that its write may go through: a create's name is free, the object of an update is
+    still at its version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,15 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class NameTaken:
-    """A create of the same name is open already: look whether the object is there, then ask again [A4]."""
+class LookFirst:
+    """A live read must tell whether its write can go through at all; if so, ask again [A4].
+
+    A create of the same name is open already, or a claim of the same object on a later version: nobody is let by on
+    the word of a line alone.
+    """
 
 
-Outcome = Granted | Refused | Again | NameTaken
+Outcome = Granted | Refused | Again | LookFirst
 
 
 class Account:
@@ -111,6 +121,7 @@ class Account:
         self._creates: dict[str, int] = {}
         """Open claims of creates, by object."""
         self._raised: set[str] = set()
+        self._size = sum(map(len, bizrq.claims))
         for line in bizrq.claims:
             claimant = claimant_of(line)
             if claimant is None:
@@ -133,26 +144,27 @@ class Account:
             return Again(f"a claim of {growth.object} was written by another version of bizrq, and must close first")
         settled = settle(growth, known)
         if settled is None:
-            return Granted()
-        if known is None and growth.version == 0 and (taken := self._creates.get(growth.object, 0)):
-            if not ask.nothing_there:
-                return NameTaken()
-            if taken >= _LINES_A_NAME:
-                return Again(f"{taken} creates of {growth.object} are on their way already")
-        refusal = self._refusal(ask, settled, now)
-        if refusal is not None:
-            return refusal
-        if known is None and len(self._lines) + len(self._unreadable) >= MAX_CLAIMS:
-            return Again(
-                f"{self.bizrq.name} has {MAX_CLAIMS} open claims; they close as the controller sees the objects"
-            )
-        return self._take(ask, settled, known, now, milliseconds)
+            if not ask.looked or known is None:
+                return LookFirst()
+            # No such version was there: an error, a forgery, or a race. Both requests may go through, so the larger
+            # amounts are kept, and the line keeps its version, which decides when it closes.
+            settled = settle(growth, replace(known, version=growth.version))
+            assert settled is not None  # noqa: S101  # the versions are equal
+        taken = self._creates.get(growth.object, 0) if known is None and growth.version == 0 else 0
+        if taken and not ask.looked:
+            return LookFirst()
+        if taken >= _LINES_A_NAME:
+            return Again(f"{taken} creates of {growth.object} are on their way already")
+        return self._refusal(ask, settled, now) or self._take(ask, settled, known, now, milliseconds)
 
     def status(self) -> dict[str, Any]:
         """The status with all that was granted; everything else stays as it was read."""
         status = dict(self.bizrq.status)
         for name, figures in (("used", self._used), ("selfUsed", self._self_used)):
-            texts = {key: amount_text(key, figures[key]) for key in self._raised if key in figures}
+            # Hours are shown rounded down; what is granted on the sum must not be lost with its fraction [T3, T6].
+            texts = {
+                key: amount_text(key, figures[key].rounded_up_to_milli()) for key in self._raised if key in figures
+            }
             status[name] = {**(status.get(name) or {}), **texts}
         status["summary"] = summary(self.bizrq.hard, self._used, self._gpus)
         status["claims"] = [*self._unreadable, *self._lines.values()]
@@ -163,14 +175,17 @@ class Account:
     def _not_now(self, ask: Ask) -> Outcome | None:
         bizrq = self.bizrq
         if bizrq.deleting:
-            return Refused(f"{bizrq.name} is being deleted: it grants nothing any more")
+            return Refused(f"{bizrq.name} is being deleted and grants nothing any more; name another bizrq")
         if bizrq.problems:
             return Refused(f"{bizrq.name} grants nothing while its quota cannot be read: {bizrq.problems[0]}")
         if not self._counted and (bizrq.hard or bizrq.reconciled is None):
-            return Again(f"{bizrq.name} is new: its use is not counted yet")
-        uncounted = [key for key in _growing(ask.growth) if key in bizrq.hard and not self._is_counted(key)]
+            return Again(f"{bizrq.name} is new, {_UNCOUNTED}")
+        keys = _growing(ask.growth)
+        if ask.growth.keys is None:
+            keys += [CASH + key for key in keys]
+        uncounted = [key for key in keys if key in bizrq.hard and not self._is_counted(key)]
         if uncounted:
-            return Again(f"{bizrq.name}: {first_of(sorted(uncounted), str)} is new in its quota and not counted yet")
+            return Again(f"{first_of(sorted(uncounted), str)} is new in the quota of {bizrq.name}, {_UNCOUNTED}")
         return None
 
     def _is_counted(self, key: str) -> bool:
@@ -179,7 +194,10 @@ class Account:
     def _refusal(self, ask: Ask, settled: Settled, now: int) -> Outcome | None:
         growth, bizrq = ask.growth, self.bizrq
         if growth.keys is not None:
-            missing = sorted(bizrq.hard.keys() - growth.keys)
+            missing = [
+                Limit(key, ZERO, self._used_at(key, now), self._limit(key))
+                for key in sorted(bizrq.hard.keys() - growth.keys)
+            ]
             if missing:
                 return Refused(key_missing(growth.object.rpartition("/")[2], bizrq.name, missing))
         else:
@@ -188,14 +206,15 @@ class Account:
                 if unsaid:
                     return Refused(must_specify(bizrq.name, unsaid))
             empty = [limit for limit in self._budgets(growth, now) if self._is_spent(limit, now)]
-            if empty:
+            if any(self._is_spent(replace(limit, limited=bizrq.hard[limit.key]), now) for limit in empty):
                 return Refused(spent(bizrq.name, empty))
+            if empty:
+                return _raised(bizrq.name, empty)
         over = self._exceeded(growth, settled, now)
         if not over:
             return None
         if all(limit.used + limit.requested <= bizrq.hard[limit.key] for limit in over):
-            raised = first_of([limit.key for limit in over], str)
-            return Again(f"{bizrq.name} was given more {raised}, which the controller has yet to count")
+            return _raised(bizrq.name, over)
         text = exceeded(bizrq.name, over)
         if growth.keys is not None:
             return Refused(text + left_to_grant(bizrq.name, over))
@@ -248,12 +267,12 @@ class Account:
 
     def _what_fits(self, ask: Ask, now: int) -> str:
         """The largest replica count that would be admitted, found by asking: more replicas never fit better."""
-        demand_of = ask.demand_of
+        demand_of, hard = ask.demand_of, self.bizrq.hard
         if demand_of is None:
             return ""
 
         def fitting(replicas: int) -> bool:
-            growth = replace(ask.growth, new=demand_of(replicas))
+            growth = replace(ask.growth, new=only(demand_of(replicas), hard))
             settled = settle(growth, self._known(growth.uid))
             return settled is not None and not self._exceeded(growth, settled, now)
 
@@ -271,20 +290,29 @@ class Account:
         growth = ask.growth
         claim = Claim(
             uid=growth.uid,
-            version=growth.version,
+            version=max(growth.version, known.version) if known else growth.version,
             object=growth.object,
             since=since_text(milliseconds, known.since if known else ""),
             demand=settled.demand,
             raised=settled.raised,
-            moved_from=growth.moved_from or (known.moved_from if known and known.version == growth.version else ""),
+            moved_from=growth.moved_from or (known.moved_from if known else ""),
+            own=bool(known and known.own),
+            marks=known.marks if known else (),
         )
         line = claim.line()
         if len(line) > MAX_LINE:
             return Refused(f"{growth.object} names too many resources to be counted: {len(settled.demand)}")
+        old_line = self._lines.get(growth.uid, "")
+        if self._size + len(line) - len(old_line) > _MOST_CHARACTERS or (not old_line and self._count >= MAX_CLAIMS):
+            return Again(
+                f"{self.bizrq.name} has {self._count} open claims, as many as there is room for; they close as the "
+                "controller sees the objects"
+            )
         limits = self._limits(growth, settled, now)
-        warnings = nearly_used(self.bizrq.name, limits, _WARN_AT)
+        warnings = nearly_used(self.bizrq.name, limits, _WARN_AT, verb="used" if growth.keys is None else "given away")
         if growth.keys is None:
             warnings += nearly_used(self.bizrq.name, self._budgets(growth, now), _WARN_AT)
+        self._size += len(line) - len(old_line)
         self._lines.pop(growth.uid, None)
         self._lines[growth.uid] = line
         if known is None and growth.version == 0:
@@ -295,11 +323,20 @@ class Account:
         self.granted += 1
         return Granted(tuple(warnings))
 
+    @property
+    def _count(self) -> int:
+        return len(self._lines) + len(self._unreadable)
+
     def _raise(self, figures: dict[str, Quantity], grant: Amounts) -> None:
         for key, amount in grant.items():
             if amount and key in figures:
                 figures[key] += amount
                 self._raised.add(key)
+
+
+def _raised(bizrq: str, limits: Sequence[Limit]) -> Again:
+    """It would fit into ``hard`` as it is, and not as it was counted: an answer is possible in a moment."""
+    return Again(f"{bizrq} was given more {first_of([limit.key for limit in limits], str)}, {_UNCOUNTED}")
 
 
 def _growing(growth: Growth) -> list[str]:

@@ -78,7 +78,7 @@ def exceeding(used: Amounts, hard: Amounts) -> list[str]:
     return sorted(key for key, limit in hard.items() if (amount := used.get(key)) is not None and amount > limit)
 
 
-def first_of(keys: Sequence[str], told: Callable[[str], str]) -> str:
-    """What is told of the first keys, and how many there are besides."""
+def first_of(keys: Sequence[str], told: Callable[[str], str], noun: str = "keys") -> str:
+    """What is told of the first keys, or of other things by ``noun``, and how many there are besides."""
     rest = len(keys) - KEYS_NAMED
-    return ", ".join(map(told, keys[:KEYS_NAMED])) + (f" and {rest} more keys" if rest > 0 else "")
+    return ", ".join(map(told, keys[:KEYS_NAMED])) + (f" and {rest} more {noun}" if rest > 0 else "")

@@ -6,6 +6,7 @@ left out. The JSON itself is kept whole, since a writer sends back the object it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +23,8 @@ GROUP: Final = "quota.bizrq.io"
 VERSION: Final = "v1"
 PLURAL: Final = "bizgroupresourcequotas"
 KIND: Final = "BizGroupResourceQuota"
+
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 LABEL: Final = "biz.group.resource.quota"
 """The label by which a workload names its bizrq."""
@@ -76,9 +79,10 @@ class Bizrq:
 
     @property
     def absorbed(self) -> tuple[Absorbed, ...]:
-        """Deleted children whose hours are in the ledger [T7]."""
+        """Deleted children whose hours are in the ledger [T7]; a name that is none counts as not given."""
         entries = (self.status.get("cash") or {}).get("absorbed") or ()
-        return tuple(Absorbed(uid, name) for uid, _, name in (each.partition(" ") for each in entries))
+        pairs = (each.partition(" ") for each in entries)
+        return tuple(Absorbed(uid, name if _NAME.fullmatch(name) else "") for uid, _, name in pairs)
 
     @property
     def writer(self) -> str:

@@ -70,6 +70,11 @@ def added_by(
     return workloads, children
 
 
+def is_readable(line: str) -> bool:
+    """Whether the amounts of a line are known."""
+    return _read(line) is not None
+
+
 def _read(line: str) -> Claim | None:
     try:
         return parse_claim(line)

@@ -12,6 +12,7 @@ will demand, not what it grows by; RAISED is what it is above the demand of the 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import re
@@ -40,11 +41,16 @@ FORMAT: Final = "1"
 MAX_CLAIMS: Final = 1000
 """Open claims of one bizrq; beyond that admission says: try again [A13]. The CRD has the same bound."""
 
-MAX_LINE: Final = 131_072
-"""Characters of a line; the CRD has the same bound."""
+MAX_LINE: Final = 16_384
+"""Characters of a line that we write: some 300 keys. The CRD has room for more."""
+
+_CACHED_LINE: Final = 2048
+"""Characters of a line that is kept in memory once it was read."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_./]{0,385}")
 """What can stand in ``hard``. A custom resource may name anything as a resource; what cannot be limited is left out."""
+
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 _HEAD: Final = 5  # fields before the amounts
 
@@ -70,6 +76,8 @@ class Claim:
     """The bizrq that the workload was under before [C7]."""
     own: bool = False
     """A child that no trusted controller made: being seen does not close it [A8]."""
+    marks: tuple[str, ...] = ()
+    """What another version of bizrq wrote behind the amounts."""
 
     def line(self) -> str:
         """The text in ``status.claims``."""
@@ -79,9 +87,8 @@ class Claim:
             if _is_limitable(key)
         )
         line = f"{FORMAT} {self.uid} {self.version} {self.object} {self.since} {amounts}"
-        if self.moved_from:
-            line += f" from={self.moved_from}"
-        return f"{line} own" if self.own else line
+        marks = [*([f"from={self.moved_from}"] if self.moved_from else []), *(["own"] if self.own else []), *self.marks]
+        return " ".join((line, *marks))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -97,9 +104,17 @@ def claimant_of(line: str) -> tuple[str, int, str] | None:
     return parts[1], int(parts[2]), parts[3]
 
 
-@functools.lru_cache(maxsize=8192)  # a line is read at every status until it is closed
 def parse_claim(line: str) -> Claim:
     """The claim of a line. Raises ``ClaimError``."""
+    return _parse_short(line) if len(line) <= _CACHED_LINE else _parse(line)
+
+
+@functools.lru_cache(maxsize=8192)  # a line is read at every status until it is closed
+def _parse_short(line: str) -> Claim:
+    return _parse(line)
+
+
+def _parse(line: str) -> Claim:
     parts = line.split(" ")
     if len(parts) <= _HEAD or parts[0] != FORMAT or not _is_number(parts[2]):
         msg = f"{line[:100]!r} is no claim of format {FORMAT}"
@@ -111,12 +126,16 @@ def parse_claim(line: str) -> Claim:
             key, _, amounts = each.partition("=")
             whole, _, growth = amounts.partition(":")
             demand[key], raised[key] = parse_own(whole), parse_own(growth)
+            if min(demand[key], raised[key]) < ZERO:
+                msg = f"{line[:100]!r} is no claim: {key} is below 0"
+                raise ClaimError(msg)
     except QuantityError as error:
         msg = f"{line[:100]!r} is no claim: {error}"
         raise ClaimError(msg) from error
     marks = parts[_HEAD + 1 :]
     moved_from = next((mark.removeprefix("from=") for mark in marks if mark.startswith("from=")), "")
-    return Claim(parts[1], int(parts[2]), parts[3], parts[4], demand, raised, moved_from, "own" in marks)
+    others = tuple(mark for mark in marks if mark != "own" and not mark.startswith("from="))
+    return Claim(parts[1], int(parts[2]), parts[3], parts[4], demand, raised, moved_from, "own" in marks, others)
 
 
 def _is_number(text: str) -> bool:
@@ -153,7 +172,8 @@ class Settled:
 def settle(growth: Growth, known: Claim | None) -> Settled | None:
     """The claim of a request, given the open claim of the same UID; None where that is on a later version [A4].
 
-    A review on an older version than an open claim changes nothing: its write must fail. The same version again, by a
+    A review on an older version than an open claim changes nothing: its write must fail, which a live read has to
+    show, for a line alone proves nothing. The same version again, by a
     repeat or a race of two writers, keeps the larger amounts. A later version proves that the old claim is settled: it
     is replaced, and what it had raised counts as granted already, but no more, since the controller may have taken
     less of it into account meanwhile.
@@ -193,11 +213,9 @@ def _above(amounts: Amounts, less: Mapping[str, Quantity]) -> dict[str, Quantity
 
 
 def since_text(milliseconds: int, before: str = "") -> str:
-    """The time of a claim, in milliseconds since 1970: always another text than the one ``before`` [A4]."""
-    text = _time(milliseconds)
-    return text if text != before else _time(milliseconds + 1)
-
-
-def _time(milliseconds: int) -> str:
-    moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.UTC)
+    """The time of a claim, in milliseconds since 1970: later than the one ``before``, and so another text [A4]."""
+    with contextlib.suppress(ValueError, TypeError):
+        known = datetime.datetime.fromisoformat(before) - _EPOCH
+        milliseconds = max(milliseconds, known // datetime.timedelta(milliseconds=1) + 1)
+    moment = _EPOCH + datetime.timedelta(milliseconds=milliseconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"

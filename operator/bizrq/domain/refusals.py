@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bizrq.domain.amounts import first_of
 from bizrq.domain.cash import amount_text
@@ -24,6 +25,11 @@ __all__ = [
     "no_such_bizrq",
     "spent",
 ]
+
+
+_COMPARED: Final = 500
+_LONGER: Final = 4
+"""Characters that a misspelt name is longer or shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,10 @@ def exceeded(bizrq: str, limits: Sequence[Limit]) -> str:
 
 def spent(bizrq: str, limits: Sequence[Limit]) -> str:
     """The refusal where a budget of hours is used up [A6]."""
-    return f"exceeded quota: {bizrq}, used: {_row(limits, 'used')}, limited: {_row(limits, 'limited')}"
+    return (
+        f"exceeded quota: {bizrq}, used: {_row(limits, 'used')}, limited: {_row(limits, 'limited')}"
+        "; these hours are used up: what runs goes on, and nothing more starts until the budget is raised"
+    )
 
 
 def _row(limits: Sequence[Limit], field: str) -> str:
@@ -57,17 +66,23 @@ def _row(limits: Sequence[Limit], field: str) -> str:
 def fits(replicas: int) -> str:
     """What follows a refusal: the largest replica count that would be admitted."""
     if replicas == 0:
-        return "; not one replica fits"
+        return "; not even one replica fits"
     return f"; the largest replica count that fits is {replicas}"
 
 
 def left_to_grant(parent: str, limits: Sequence[Limit]) -> str:
     """What follows the refusal of a child: whose quota was too small, and what it has left."""
-    left = ",".join(
-        f"{limit.key}={amount_text(limit.key, max(ZERO, limit.limited - limit.used))}"
-        for limit in sorted(limits, key=lambda limit: limit.key)
+    return f"; a child's quota is taken from its parent's: {parent} has {_left(limits)} left to grant"
+
+
+def _left(limits: Sequence[Limit]) -> str:
+    ordered = sorted(limits, key=lambda limit: limit.key)
+    return first_of(
+        [limit.key for limit in ordered],
+        lambda key: next(
+            f"{key}={amount_text(key, max(ZERO, each.limited - each.used))}" for each in ordered if each.key == key
+        ),
     )
-    return f"; a child's quota is taken from its parent's: {parent} has {left} left to grant"
 
 
 def must_specify(bizrq: str, missing: Mapping[str, Sequence[str]]) -> str:
@@ -76,23 +91,30 @@ def must_specify(bizrq: str, missing: Mapping[str, Sequence[str]]) -> str:
     return f"failed quota: {bizrq}: must specify {told}"
 
 
-def key_missing(child: str, parent: str, keys: Sequence[str]) -> str:
-    """The refusal of a child that does not limit what its parent limits [T2]."""
+def key_missing(child: str, parent: str, limits: Sequence[Limit]) -> str:
+    """The refusal of a child that does not limit what its parent limits; ``limits`` are the parent's [T2]."""
+    keys = first_of([limit.key for limit in limits], str)
     return (
-        f"{child}: spec.hard lacks keys that its parent {parent} limits: {first_of(keys, str)}; "
-        f"add them, at most with what {parent} has left"
+        f"{child}: spec.hard lacks keys that its parent {parent} limits: {keys}; "
+        f"add them, with no more than {parent} has left to grant: {_left(limits)}"
     )
 
 
-def no_such_bizrq(name: str, label: str, others: Iterable[str]) -> str:
-    """The refusal of a label that names nobody, with the name that was probably meant [A7]."""
-    near = difflib.get_close_matches(name, list(others), n=1, cutoff=0.6)
-    meant = f'did you mean "{near[0]}"?' if near else "see: kubectl get bizrq"
-    return f'label {label}: there is no BizGroupResourceQuota "{name}"; {meant}'
+def no_such_bizrq(where: str, name: str, others: Iterable[str], advice: str = "") -> str:
+    """The refusal of a field or label that names nobody, with the name that was probably meant [A7, T1]."""
+    # Comparing costs time, and whoever misspells may do so often: only names that can be near are compared.
+    alike = [each for each in others if _may_be_near(each, name)]
+    near = difflib.get_close_matches(name, alike[:_COMPARED], n=1, cutoff=0.6)
+    meant = f' (did you mean "{near[0]}"?)' if near else ""
+    return f'{where}: there is no BizGroupResourceQuota "{name}"{meant}; {advice or "see: kubectl get bizrq"}'
 
 
-def nearly_used(bizrq: str, limits: Sequence[Limit], per_cent: int) -> list[str]:
-    """Warnings for the keys of which ``per_cent`` or more are used, with the request."""
+def _may_be_near(one: str, other: str) -> bool:
+    return abs(len(one) - len(other)) <= _LONGER and (one[:1] == other[:1] or one[-2:] == other[-2:])
+
+
+def nearly_used(bizrq: str, limits: Sequence[Limit], per_cent: int, *, verb: str = "used") -> list[str]:
+    """Warnings for the keys of which ``per_cent`` or more are used, or given away, with the request."""
     warnings = []
     for limit in sorted(limits, key=lambda limit: limit.key):
         used = limit.used + limit.requested
@@ -100,5 +122,5 @@ def nearly_used(bizrq: str, limits: Sequence[Limit], per_cent: int) -> list[str]
             continue
         share = used.nano * 100 // limit.limited.nano
         of = f"{amount_text(limit.key, used)} of {amount_text(limit.key, limit.limited)}"
-        warnings.append(f"quota {bizrq}: {share} % of {limit.key} is used ({of})")
+        warnings.append(f"quota {bizrq}: {share} % of {limit.key} is {verb} ({of})")
     return warnings

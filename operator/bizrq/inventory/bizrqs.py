@@ -22,6 +22,8 @@ class Bizrqs:
         self._by_name: dict[str, Bizrq] = {}
         self._children: dict[str, set[str]] = {}
         self._graves = Graveyard()
+        self.newest = NEVER
+        """The highest version that was ever seen."""
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -45,6 +47,7 @@ class Bizrqs:
 
     def put(self, bizrq: Bizrq) -> bool:
         """Take over a version; False if it is not newer than what is known."""
+        self.newest = max(self.newest, bizrq.version)
         known = self._by_name.get(bizrq.name)
         if self._graves.is_stale(bizrq.uid, bizrq.version):
             return False

@@ -32,6 +32,9 @@ __all__ = ["FORCE_DELETE", "BizrqReviews"]
 FORCE_DELETE: Final = f"{GROUP}/force-delete"
 """Annotation that lets a bizrq go although workloads of its own still demand something [T4]."""
 
+_DEEPEST: Final = 32
+"""Levels of a tree: each is read before a child is created."""
+
 _NAMED: Final = 5
 """Objects that a refusal names."""
 
@@ -79,6 +82,8 @@ class BizrqReviews:
             return invalid(problems)
         gained = sorted(new.hard.keys() - old.hard.keys())
         if gained:
+            if (unread := _unread(old)) is not None:
+                return unread
             lacking = await self._lacking(old, gained)
             if lacking:
                 return forbidden(lacking)
@@ -118,7 +123,7 @@ class BizrqReviews:
         if problem is not None:
             return f"spec.hard.{problem}"
         if key.startswith("count/") and key not in self._count_keys:
-            near = difflib.get_close_matches(key, self._count_keys, n=1)
+            near = difflib.get_close_matches(key, self._count_keys, n=1, cutoff=0.8)
             meant = f"did you mean {near[0]}?" if near else f"counted are {', '.join(self._count_keys)}"
             return f"spec.hard.{key}: no such kind of workload is counted; {meant}"
         return None
@@ -130,18 +135,21 @@ class BizrqReviews:
             way.append(name)
             if name in way[:-1]:
                 return f"{new.name} would be its own ancestor: {' -> '.join(way)}"
+            if len(way) > _DEEPEST:
+                return f"{new.name} would stand below {_DEEPEST} others, and no tree may be deeper"
             above = await self._reads.bizrq(name)
             name = above.parent if above else ""
         return ""
 
     async def _claim(self, child: Bizrq, growth: Growth, deadline: float, *, dry_run: bool) -> Verdict:
-        async def exists() -> bool:
-            return await self._reads.bizrq(child.name) is not None
+        async def look() -> tuple[str, int] | None:
+            found = await self._reads.bizrq(child.name)
+            return None if found is None else (found.uid, found.version)
 
-        verdict = await self._claiming.claim(child.parent, Ask(growth), deadline, dry_run=dry_run, exists=exists)
+        verdict = await self._claiming.claim(child.parent, Ask(growth), deadline, dry_run=dry_run, look=look)
         if isinstance(verdict, Missing):
-            missing = no_such_bizrq(child.parent, "spec.parentBizGroup", await self._reads.bizrq_names())
-            return forbidden(f"{missing}; a parent is created before its children")
+            names, advice = await self._reads.bizrq_names(), "parents are created before their children"
+            return forbidden(no_such_bizrq("spec.parentBizGroup", child.parent, names, advice))
         return verdict
 
     async def _lacking(self, parent: Bizrq, gained: Sequence[str]) -> str:
@@ -154,7 +162,7 @@ class BizrqReviews:
         children = sorted(name for name, keys in lacking.items() if keys)
         if not children:
             return ""
-        told = first_of(children, lambda name: f"{name} ({', '.join(lacking[name][:_NAMED])})")
+        told = first_of(children, lambda name: f"{name} ({', '.join(lacking[name][:_NAMED])})", "children")
         return f"{parent.name} cannot limit what its children do not limit yet; add the key to them first: {told}"
 
     # --- delete ------------------------------------------------------------------------------------------------------
@@ -164,20 +172,25 @@ class BizrqReviews:
             return Verdict.allow()
         children = sorted(child.name for child in await self._reads.children(old.name))
         if children:
-            return forbidden(f"{old.name} has children, and only leaves can be deleted: {first_of(children, str)}")
+            return forbidden(
+                f"{old.name} has children, and only leaves can be deleted: {first_of(children, str, 'children')}"
+            )
+        if (unread := _unread(old)) is not None:
+            return unread
         claims = list(_claims(old))
         granted = [claim.object.rpartition("/")[2] for claim in claims if is_child(claim.object)]
         if granted:
             return forbidden(
-                f"{old.name} is granting quota to children that are being created: {first_of(granted, str)}"
+                f"{old.name} is granting quota to children that are being created: {first_of(granted, str, 'children')}"
             )
         if (old.raw["metadata"].get("annotations") or {}).get(FORCE_DELETE) == "true":
             return Verdict.allow()
         demanding = [claim.object for claim in claims if claim.demand.get(PODS)] or await self._demanding(old.name)
         if demanding:
             return forbidden(
-                f"workloads still demand something under {old.name}: {first_of(demanding, str)}; delete or scale down "
-                f"these, or annotate the bizrq {FORCE_DELETE}=true: what they run is then charged to nobody"
+                f"workloads still demand something under {old.name}: {first_of(demanding, str, 'workloads')}; delete "
+                f"these, scale them to 0 or label them for another bizrq; or annotate this one {FORCE_DELETE}=true, "
+                "and what they run is charged to nobody"
             )
         return Verdict.allow()
 
@@ -202,6 +215,16 @@ def _claims(bizrq: Bizrq) -> Iterator[Claim]:
             yield parse_claim(line)
         except ClaimError:
             continue
+
+
+def _unread(bizrq: Bizrq) -> Verdict | None:
+    """Try again, where a claim is of a form to come: what it grants, only a later version knows."""
+    for line in bizrq.claims:
+        try:
+            parse_claim(line)
+        except ClaimError:
+            return Verdict.try_again(f"a claim in {bizrq.name} is of another version of bizrq, and must close first")
+    return None
 
 
 def _without(keys: Sequence[str], hard: Mapping[str, object]) -> list[str]:

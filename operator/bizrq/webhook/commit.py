@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bizrq.clock import Clock
-from bizrq.cluster.errors import ClusterError, Conflict, Denied, Invalid, NotFound, Unavailable
+from bizrq.cluster.errors import ClusterError, Conflict, Denied, NotFound, Unavailable
 from bizrq.cluster.store import Store
 from bizrq.domain.admission import Account, Again, Ask, Granted, Outcome
 from bizrq.domain.bizrq import Bizrq, read_bizrq
@@ -37,6 +37,14 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25
 
 _FAILED_SECONDS: Final = 0.5
 """Seconds to wait while the API server does not answer, some more or less; it may ask for longer."""
+
+_LONGEST_FAILED_SECONDS: Final = 1.5
+"""Whoever waits for an answer has some 4 s."""
+
+_STALL_SECONDS: Final = 2.0
+"""A read or write that takes longer is given up: perhaps its connection is dead, and the next one is not."""
+
+JSON = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +124,7 @@ class _Committer:
     def __init__(self, name: str, all_: Committers) -> None:
         self._name, self._all = name, all_
         self._queue: list[_Asked] = []
+        self._batch: list[_Asked] = []
         self._came = asyncio.Event()
         self._held: Bizrq | None = None
         """What the last write returned."""
@@ -131,6 +140,7 @@ class _Committer:
         try:
             while await self._more():
                 batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+                self._batch = batch
                 try:
                     await self._work_off(batch)
                 except Exception:
@@ -139,7 +149,7 @@ class _Committer:
                     self._held = None
         finally:
             self._all.ended(self._name)
-            _settle_all(self._queue, Again("this replica of the webhook ends"))
+            _settle_all([*self._batch, *self._queue], Again("this replica of the webhook ends"))
 
     async def _more(self) -> bool:
         if self._queue:
@@ -170,13 +180,21 @@ class _Committer:
                     continue
                 if account.granted:
                     await self._write(account)
+            except Conflict:
+                self._held = None
+                await self._wait_for_others()
+                continue
             except ClusterError as error:
                 self._held = None
-                if isinstance(error, Denied | Invalid):
-                    log.error("%s cannot be read or written: %s", self._name, error)  # noqa: TRY400  # no bug of ours
-                    _settle_all(batch, Again(f"the webhook may not read or write {self._name}; its log says more"))
+                if isinstance(error, Denied):
+                    log.error("%s: %s", self._name, error)  # noqa: TRY400  # no bug of ours
+                    _settle_all(batch, Again(f"{self._name} could not be read or written; the webhook's log says why"))
                     return
-                await self._wait(error)
+                await self._wait_for_server(error)
+                if len(batch) > 1:  # perhaps one of them asks for what cannot be stored: it must not hold up others
+                    await self._work_off(batch[: len(batch) // 2])
+                    await self._work_off(batch[len(batch) // 2 :])
+                    return
                 continue
             for each, answer in zip(batch, answers, strict=True):
                 each.settle(answer)
@@ -184,14 +202,15 @@ class _Committer:
 
     async def _read(self) -> Bizrq | None:
         try:
-            return read_bizrq(await self._all.store.read(self._name))
+            return read_bizrq(await _in_time(self._all.store.read(self._name)))
         except NotFound:
             return None
 
     async def _write(self, account: Account) -> None:
         writes = self._all.metrics.claims_writes
         try:
-            stored = await self._all.store.replace_status({**account.bizrq.raw, "status": account.status()})
+            changed = {**account.bizrq.raw, "status": account.status()}
+            stored = await _in_time(self._all.store.replace_status(changed))
         except Conflict:
             writes.labels("conflict").inc()
             raise
@@ -204,15 +223,15 @@ class _Committer:
         self._held = read_bizrq(stored)
         self._pause = self._pause / 2 if self._pause > _FIRST_PAUSE else 0.0
 
-    async def _wait(self, error: ClusterError) -> None:
-        if isinstance(error, Conflict):
-            self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
-            seconds = random.uniform(0, self._pause)  # noqa: S311  # jitter, no secret
-        else:
-            log.warning("%s: claims are tried again: %s", self._name, error)
-            asked = error.retry_after if isinstance(error, Unavailable) else 0.0
-            seconds = max(asked, _FAILED_SECONDS) * random.uniform(0.75, 1.25)  # noqa: S311
-        await asyncio.sleep(seconds)
+    async def _wait_for_others(self) -> None:
+        self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
+        await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  # jitter, no secret
+
+    async def _wait_for_server(self, error: ClusterError) -> None:
+        log.warning("%s: claims are tried again: %s", self._name, error)
+        asked = error.retry_after if isinstance(error, Unavailable) else 0.0
+        seconds = min(max(asked, _FAILED_SECONDS), _LONGEST_FAILED_SECONDS)
+        await asyncio.sleep(seconds * random.uniform(0.75, 1.25))  # noqa: S311
 
     def _still_waited_for(self, batch: Sequence[_Asked]) -> list[_Asked]:
         now = asyncio.get_running_loop().time()
@@ -225,6 +244,16 @@ class _Committer:
             else:
                 waiting.append(each)
         return waiting
+
+
+async def _in_time(request: Awaitable[JSON]) -> JSON:
+    """The answer of a request, or ``Unavailable``: whether it was done is then unknown, as where an answer is lost."""
+    try:
+        async with asyncio.timeout(_STALL_SECONDS):
+            return await request
+    except TimeoutError as error:
+        msg = f"no answer within {_STALL_SECONDS:.0f} s"
+        raise Unavailable(msg) from error
 
 
 def _settle_all(batch: Sequence[_Asked], answer: Answer) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from bizrq.cluster.reads import Reads
 from bizrq.domain.admission import Ask
@@ -29,6 +29,9 @@ from bizrq.workloads.read import Workload, read_templates, read_workload
 __all__ = ["WorkloadReviews"]
 
 JSON = Mapping[str, Any]
+
+_MOST_KEYS: Final = 256
+"""Keys that a workload may be charged on, as many as ``hard`` may have. Each costs time, and room in a status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,10 @@ class WorkloadReviews:
             return invalid(f"amounts that cannot be counted: {'; '.join(broken[:3])}")
         if not grows:
             return Verdict.allow()
+        if len(new.workload.demand) > _MOST_KEYS:
+            return invalid(
+                f"{new.workload} names too many resources: {len(new.workload.demand)} keys, {_MOST_KEYS} at most"
+            )
         return await self._claim(kind, old, new, had, deadline, dry_run=dry_run)
 
     async def _claim(
@@ -126,12 +133,13 @@ class WorkloadReviews:
             replicas=templates[0].replicas if templates else 0,
         )
 
-        async def exists() -> bool:
-            return await self._reads.workload(kind, workload.namespace, workload.name) is not None
+        async def look() -> tuple[str, int] | None:
+            raw = await self._reads.workload(kind, workload.namespace, workload.name)
+            return None if raw is None else (raw["metadata"]["uid"], int(raw["metadata"]["resourceVersion"]))
 
-        verdict = await self._claiming.claim(workload.bizrq, ask, deadline, dry_run=dry_run, exists=exists)
+        verdict = await self._claiming.claim(workload.bizrq, ask, deadline, dry_run=dry_run, look=look)
         if isinstance(verdict, Missing):
-            return forbidden(no_such_bizrq(workload.bizrq, LABEL, await self._reads.bizrq_names()))
+            return forbidden(no_such_bizrq(f"label {LABEL}", workload.bizrq, await self._reads.bizrq_names()))
         return verdict
 
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:

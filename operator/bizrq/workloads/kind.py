@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
+from urllib.parse import quote
 
 import yaml
 
@@ -86,7 +87,7 @@ class Kind:
 
     def object_url(self, namespace: str, name: str) -> str:
         """Where one object of this kind is read."""
-        return f"{self._root}/namespaces/{namespace}/{self.resource}/{name}"
+        return f"{self._root}/namespaces/{quote(namespace, safe='')}/{self.resource}/{quote(name, safe='')}"
 
     @property
     def _root(self) -> str:
