@@ -174,7 +174,9 @@ SAID: Final = {
     ),
     "unstated limits": refusals.must_specify("team-vision", {"limits.cpu": ("web",), "limits.memory": ("web",)}),
     "a typing error": refusals.no_such_bizrq(f"label {LABEL}", "team-vison", ["team-vision", "acme"]),
-    "no such parent": refusals.no_such_bizrq("spec.parentBizGroup", "dept-ia", ["dept-ai", "acme"]),
+    "no such parent": refusals.no_such_bizrq(
+        "spec.parentBizGroup", "dept-ia", ["dept-ai", "acme"], "parents are created before their children"
+    ),
     "missing keys": refusals.key_missing(
         "team-audio",
         "dept-ai",

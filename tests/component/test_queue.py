@@ -58,6 +58,37 @@ async def test_a_failed_write_is_tried_again(store, clock):
     await asyncio.wait([task])
 
 
+async def test_a_bizrq_that_could_not_be_written_waits_as_long_as_it_was_to_wait_whatever_happens(store, clock):
+    """Events without end must not have an API server asked in a hot loop that cannot answer."""
+    controller = Controller(store, clock)
+    controller.start([], 50)
+    controller.see("team")
+    store.refused_writes = 4
+    for _ in range(4):
+        await controller.sync._look_at("team")
+    due = controller.sync._due["team"]
+    assert due - asyncio.get_running_loop().time() > 0.7
+    controller.inventory._wake = controller.sync.wake
+    for number in range(20):
+        controller.workload(workload(f"w{number}", template=ONE_CORE))
+    assert controller.sync._due["team"] == due
+    controller.sync.wake("other")
+    assert "other" in controller.sync._due, "nobody else waits for it"
+
+
+async def test_once_it_was_written_events_wake_it_as_ever(store, clock):
+    controller = Controller(store, clock)
+    controller.start([], 50)
+    controller.see("team")
+    store.refused_writes = 1
+    for _ in range(2):
+        await controller.sync._look_at("team")
+    assert store.writes == 1
+    controller.sync._due.clear()
+    controller.sync.wake("team")
+    assert controller.sync._due["team"] - asyncio.get_running_loop().time() < 0.5
+
+
 async def test_an_end_finishes_the_writes_on_their_way(store, clock):
     controller = Controller(store, clock)
     controller.start([], 50)

@@ -15,6 +15,7 @@ from bizrq.domain.bizrq import GROUP, LABEL, PLURAL
 from testbed import operator_process
 from testbed.cluster import Cluster
 from testbed.errors import KubectlFailed
+from tests.support.admission_review import make_review
 from tests.support.bizrqs import ONE_CORE, bizrq, labels_for
 from tests.support.instants import CPU, deployment
 from tests.support.kube import client, job, wait_until
@@ -257,44 +258,56 @@ def test_a_thousand_creates_of_a_name_that_is_there_leave_at_most_one_claim(guar
 # --- who may ask -----------------------------------------------------------------------------------------------------
 
 
+def send(webhooks, url, review):
+    """A review straight to the webhook: the code, and the answer if there is one."""
+    context = ssl.create_default_context(cafile=webhooks.authority)
+    request = urllib.request.Request(url, review, {"Content-Type": "application/json"})  # noqa: S310  # the test's own
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, None
+
+
 def test_a_forged_review_writes_nothing(webhooks, team, namespace):
     """Sent straight to the webhook, without the token or with a wrong one."""
     made = deployment("web", team.name, namespace=namespace, replicas=5)
     made["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"
-    review = {
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "1",
-            "operation": "CREATE",
-            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
-            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
-            "namespace": namespace,
-            "name": "web",
-            "object": made,
-        },
-    }
+    review = make_review(namespace=namespace, object=made)
     before = team.status()
-    context = ssl.create_default_context(cafile=webhooks.authority)
-
-    def send(url):
-        request = urllib.request.Request(  # noqa: S310  # the test's own address
-            url, json.dumps(review).encode(), {"Content-Type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, context=context, timeout=10) as answer:  # noqa: S310
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, None
-
     for path in ("/workloads", "/x/workloads", f"/{'a' * 43}/workloads"):
-        assert send(webhooks.address + path) == (404, None)
+        assert send(webhooks, webhooks.address + path, review) == (404, None)
     after = team.status()
     assert (after["used"], after.get("claims")) == (before["used"], before.get("claims"))
     # The same review with the token is answered and claimed: the forgery was refused for want of the token alone.
-    assert send(f"{webhooks.url}/workloads")[1]["response"]["allowed"]
+    assert send(webhooks, f"{webhooks.url}/workloads", review)[1]["response"]["allowed"]
     assert team.used(CPU) == "5"
+
+
+def test_whoever_learnt_the_token_lets_nobody_by_with_a_version_that_is_not_there_yet(
+    guarded, webhooks, team, namespace
+):
+    """[A4] The line it leaves is later than every review to come: a live read decides, and the quota holds."""
+    apply(guarded, deployment("web", team.name, namespace=namespace, replicas=4))
+    wait_until(lambda: not team.status().get("claims"), "it is seen", 10)
+    here = f"--namespace={namespace}"
+    old = json.loads(guarded.kubectl("get", "deployment", "web", "-o=json", here))
+    old["metadata"]["resourceVersion"] = "9000000000000000000"
+    new = {**old, "spec": {**old["spec"], "replicas": 5}}
+    review = make_review(operation="UPDATE", namespace=namespace, object=new, oldObject=old)
+    assert send(webhooks, f"{webhooks.url}/workloads", review)[1]["response"]["allowed"]
+    assert team.status()["claims"][0].split()[2] == "9000000000000000000"
+    beyond = r"exceeded quota: .* used: limits.cpu=5, limited: limits.cpu=10"
+    with pytest.raises(KubectlFailed, match=beyond):
+        guarded.kubectl("scale", "deployment/web", "--replicas=50", here)
+    with pytest.raises(KubectlFailed, match=beyond):
+        guarded.kubectl("patch", "deployment", "web", '--patch={"spec":{"replicas":50}}', here)
+    guarded.kubectl("scale", "deployment/web", "--replicas=10", here)
+    assert team.used(CPU) == "10"
+    assert [line.split()[2] for line in team.status()["claims"]] == ["9000000000000000000"]
+    wait_until(lambda: not team.status().get("claims"), "the claim is gone", GONE_WITHIN)
+    assert team.used(CPU) == "10"
 
 
 # --- failure, chosen -------------------------------------------------------------------------------------------------

@@ -74,8 +74,8 @@ class CasStore:
 
     # --- what bizrq.cluster.store.Store is ---
 
-    async def read(self, name: str) -> JSON:
-        """The newest object."""
+    async def read(self, name: str, *, recent: bool = False) -> JSON:
+        """The newest object, which is recent too."""
         if name not in self._objects:
             raise NotFound(name)
         return copy.deepcopy(self._objects[name])

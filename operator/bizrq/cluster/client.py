@@ -71,9 +71,9 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def get_object(self, path: str) -> dict[str, Any]:
+    async def get_object(self, path: str, *, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """One object. Raises ``NotFound`` where there is none."""
-        return decoded(_any, await self.get(path))
+        return decoded(_any, await self.get(path, params=params))
 
     async def get(
         self, path: str, *, params: Mapping[str, str] | None = None, accept: str = "application/json"

@@ -6,13 +6,13 @@ Everything that a status says comes from here: the inventory and one instant go 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from typing import Final
 
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, total
 from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
 from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
-from bizrq.domain.charges import added_by, is_readable, open_claims
+from bizrq.domain.charges import added_by, claims_of_workloads, is_readable, open_claims
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
@@ -38,7 +38,7 @@ def count(
     now: int,
     writer: str,
     gpus: GpuResources,
-    settled: Container[str] = (),
+    settled: Iterable[str] = (),
     leaving: Bizrq | None = None,
     gone: Container[str] = (),
 ) -> Counted:
@@ -68,7 +68,7 @@ def count(
     books = accrue(books, pods.of(bizrq.name), keys=bizrq.cash_keys, view=view, since=bizrq.created, now=now)
     # Two bizrqs that are each other's ancestors would raise each other for ever: there nothing is handed up.
     circle = circle_above(bizrq, inventory.bizrqs.get)
-    claims = open_claims(bizrq.claims, _seen(inventory), settled)
+    claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(bizrq, inventory)})
     unread = any(not is_readable(line) for line in claims)
     claimed_own, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
     children: dict[str, Quantity] = {}
@@ -106,6 +106,19 @@ def _seen(inventory: Inventory) -> Callable[[str, str], int]:
         return inventory.workloads.seen(uid)
 
     return seen
+
+
+def _outlived(bizrq: Bizrq, inventory: Inventory) -> Iterable[str]:
+    """Lines of workloads that were under this bizrq at the version of their claim, and are in no newer list.
+
+    Such a list proves a later version, at which the workload is not under any bizrq, or gone. Of one that was only to
+    come under this bizrq it proves nothing: it was in no list before either.
+    """
+    for line, claim in claims_of_workloads(bizrq.claims).items():
+        kind = claim.object.partition("/")[0]
+        was_here = claim.raised.get(f"count/{kind}") == ZERO and claim.version > 0
+        if was_here and claim.version <= inventory.workloads.listed_at(kind) and not inventory.workloads.get(claim.uid):
+            yield line
 
 
 def _observed(bizrq: Bizrq, inventory: Inventory) -> Callable[[str, str], Amounts]:

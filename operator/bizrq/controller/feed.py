@@ -44,7 +44,7 @@ class Listing(msgspec.Struct, frozen=True):
     unreadable: AbstractSet[str] = frozenset()
     """UIDs of objects that are there and could not be read: they are not gone."""
     writers: Mapping[str, str] = {}
-    """Who had written the status of each bizrq last, before anything here was listed [R4]."""
+    """Who had written the status of each bizrq last, by its UID, before anything here was listed [R4]."""
     held_before: int = -1
     """The highest version of a bizrq that was seen before the list was asked for."""
 
@@ -81,7 +81,7 @@ class Feed:
         unreadable: set[str] = set()
         held = self._inventory.bizrqs.newest
         before, _ = await list_all(self._client, BIZRQS_URL, {})
-        writers = {raw["metadata"]["name"]: (raw.get("status") or {}).get("writer") or "" for raw in before}
+        writers = {raw["metadata"]["uid"]: (raw.get("status") or {}).get("writer") or "" for raw in before}
         workloads = []
         for kind in self._kinds:
             try:

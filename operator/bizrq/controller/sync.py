@@ -81,7 +81,11 @@ class Sync:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """One a bizrq that is being written: a second writer of this process would only conflict with the first."""
         self._trusted: dict[str, str] = {}
-        """The writer of the status after which everything was listed, by bizrq [R4]."""
+        """The writer of the status after which everything was listed, by UID of the bizrq [R4].
+
+        Also "" of one without a status: a bizrq of that name may have been there before, and granted something that is
+        not seen yet.
+        """
         self._list_anew = list_anew
         self._drift = Drift(metrics)
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
@@ -183,7 +187,7 @@ class Sync:
         return self._locks.setdefault(name, asyncio.Lock())
 
     def trust(self, writers: Mapping[str, str]) -> None:
-        """A list of everything that began after these statuses were read has been taken over, by bizrq [R4]."""
+        """A list of everything that began after these statuses were read has been taken over: writers by UID [R4]."""
         self._trusted |= writers
 
     async def _refresh(self, name: str, *, always: bool, leaving: Bizrq | None = None) -> None:
@@ -252,7 +256,7 @@ class Sync:
         if not self._is_trusted(bizrq):
             writer = bizrq.writer
             await self._list_anew()
-            self._trusted[bizrq.name] = writer
+            self._trusted[bizrq.uid] = writer
             return False
         stored = read_bizrq(await self._store.replace_status({**bizrq.raw, "status": status}))
         self._metrics.status_writes.labels("stored").inc()
@@ -264,11 +268,7 @@ class Sync:
     def _is_trusted(self, bizrq: Bizrq) -> bool:
         """Whether our view may stand for what the last writer of this status knew [R4]."""
         writer = bizrq.writer
-        return (
-            (bizrq.reconciled is None and not bizrq.used and not bizrq.claims)
-            or writer.partition(".")[0] == self._process
-            or self._trusted.get(bizrq.name) == writer
-        )
+        return writer.partition(".")[0] == self._process or self._trusted.get(bizrq.uid) == writer
 
     async def _gone(self, bizrq: Bizrq) -> set[str]:
         """Which deleted children, whose hours are in this ledger, a live read shows gone [T7]."""
@@ -297,4 +297,3 @@ class Sync:
         self._drift.forget(name)
         self._settlement.forget(name)
         self._failures.pop(name, None)
-        self._trusted.pop(name, None)

@@ -17,7 +17,7 @@ from bizrq.domain.claims import Claim, ClaimError, claimant_of, parse_claim
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.tree import is_child
 
-__all__ = ["added_by", "open_claims"]
+__all__ = ["added_by", "claims_of_workloads", "is_readable", "open_claims"]
 
 log: Final = logging.getLogger(__name__)
 
@@ -68,6 +68,12 @@ def added_by(
                 more[key] = amount - known_amount
         add_into(children if is_child(name) else workloads, more)
     return workloads, children
+
+
+def claims_of_workloads(lines: Iterable[str]) -> dict[str, Claim]:
+    """The claims among ``lines`` that are of workloads, by line, as far as they can be read."""
+    claims = {line: _read(line) for line in lines}
+    return {line: claim for line, claim in claims.items() if claim is not None and not is_child(claim.object)}
 
 
 def is_readable(line: str) -> bool:

@@ -120,6 +120,7 @@ class Inventory:
             self.put_workload(workload)
         for gone in self.workloads.missing(kind, {each.uid for each in listed} | unreadable, version):
             self.remove_workload(gone.uid, version, gone.version + 1)
+        self.workloads.list_taken_over(kind, version)
         after = {name: self._total(name) for name in touched}
         return {name: (before[name], after[name]) for name in sorted(touched) if before[name] != after[name]}
 

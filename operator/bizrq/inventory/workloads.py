@@ -21,6 +21,7 @@ class Workloads:
         self._by_uid: dict[str, Workload] = {}
         self._totals: dict[str, dict[str, Quantity]] = {}
         self._graves = Graveyard()
+        self._listed: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -69,6 +70,14 @@ class Workloads:
         del self._by_uid[uid]
         self._take_out(known)
         return known
+
+    def listed_at(self, kind: str) -> int:
+        """The version of the newest list of a kind, by its id, that was taken over; ``NEVER`` before the first."""
+        return self._listed.get(kind, NEVER)
+
+    def list_taken_over(self, kind: Kind, version: int) -> None:
+        """Everything that a list of a kind at ``version`` says is held now."""
+        self._listed[kind.id] = max(version, self._listed.get(kind.id, NEVER))
 
     def missing(self, kind: Kind, present: AbstractSet[str], version: int) -> list[Workload]:
         """What is held of a kind, older than a list at ``version`` and not ``present`` in it: gone without an event."""

@@ -185,7 +185,8 @@ class BizrqReviews:
             )
         if (old.raw["metadata"].get("annotations") or {}).get(FORCE_DELETE) == "true":
             return Verdict.allow()
-        demanding = [claim.object for claim in claims if claim.demand.get(PODS)] or await self._demanding(old.name)
+        # Also one that asks for no pods: it is on its way, and would be stored under a bizrq that is gone.
+        demanding = [claim.object for claim in claims] or await self._demanding(old.name)
         if demanding:
             return forbidden(
                 f"workloads still demand something under {old.name}: {first_of(demanding, str, 'workloads')}; delete "

@@ -3,7 +3,8 @@
 While one write of a bizrq is on its way, the next requests gather; then one write carries the claims of all of them.
 There is one committer a bizrq in a process: a second one would only conflict with the first.
 
-An *allow* may start from the object that the last write returned, since the compare-and-swap proves that it was fresh.
+An *allow* may start from the object that the last write returned, or from that of a cache: the compare-and-swap proves
+that it was fresh.
 A *refusal* is only given on a read that began after its request came in.
 """
 
@@ -32,8 +33,21 @@ _BATCH: Final = 256
 _KEPT_SECONDS: Final = 0.2
 """How long the object that a write returned is worth a try without a read: the controller writes soon after."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25
-"""Seconds to wait after a conflict, at random up to so many, doubled each time."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.05
+"""Seconds to wait after a second conflict in a row, at random up to so many, doubled each time."""
+
+_REST, _LONGEST_REST = 3.0, 0.15
+"""After a write of many claims no other one begins for so many times as long as it took, at most so many seconds.
+
+Meanwhile requests gather, and another replica's read and write find room. A write costs the API server several times
+what a review does, and one that conflicts is for nothing.
+"""
+
+_FULL_REST: Final = 12
+"""So many claims in a write are worth the whole rest; fewer, their share of it, and a single one none."""
+
+_CONTENDED_SECONDS: Final = 3.0
+"""For so long after a conflict, a write after a rest begins with a read, which costs less than another conflict."""
 
 _FAILED_SECONDS: Final = 0.5
 """Seconds to wait while the API server does not answer, some more or less; it may ask for longer."""
@@ -129,7 +143,11 @@ class _Committer:
         self._held: Bizrq | None = None
         """What the last write returned."""
         self._pause = 0.0
-        """The longest wait before the next write; above 0 while others write too."""
+        """The longest wait after the next conflict; 0 where the last write was none."""
+        self._refuses = False
+        """The last requests were not all granted: the next ones will be read for from etcd at once."""
+        self._rests_until = 0.0
+        self._contended_until = 0.0
         self._task = asyncio.create_task(self._run(), name=f"claims {name}")
 
     def put(self, asked: _Asked) -> None:
@@ -139,6 +157,7 @@ class _Committer:
     async def _run(self) -> None:
         try:
             while await self._more():
+                await self._rest()
                 batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
                 self._batch = batch
                 try:
@@ -162,21 +181,34 @@ class _Committer:
             self._held = None
         return bool(self._queue)
 
+    async def _rest(self) -> None:
+        """Let requests gather, and others write."""
+        loop = asyncio.get_running_loop()
+        if self._rests_until > loop.time():
+            await asyncio.sleep(self._rests_until - loop.time())
+            if self._contended_until > loop.time():
+                self._held = None
+
     async def _work_off(self, batch: Sequence[_Asked]) -> None:
         """Answer every request of a batch, claimed where it is granted."""
-        fresh = False
+        # While all is granted, a read from a cache is enough to begin with: the write proves that it was fresh.
+        fresh, recent = False, not self._refuses
         while batch := self._still_waited_for(batch):
             try:
                 if self._held is None:
-                    self._held = await self._read()
-                    fresh = True
+                    fresh = not recent
+                    self._held = await self._read(recent=recent)
+                    recent = False
                 if self._held is None:
+                    if not fresh:
+                        continue
                     _settle_all(batch, Missing())
                     return
                 account = self._all.account(self._held)
                 answers = [self._all.decide(account, each.ask) for each in batch]
-                if not fresh and not all(isinstance(answer, Granted) for answer in answers):
-                    self._held = None
+                self._refuses = not all(isinstance(answer, Granted) for answer in answers)
+                if self._refuses and not fresh:
+                    self._held, recent = None, False
                     continue
                 if account.granted:
                     await self._write(account)
@@ -200,14 +232,15 @@ class _Committer:
                 each.settle(answer)
             return
 
-    async def _read(self) -> Bizrq | None:
+    async def _read(self, *, recent: bool) -> Bizrq | None:
         try:
-            return read_bizrq(await _in_time(self._all.store.read(self._name)))
+            return read_bizrq(await _in_time(self._all.store.read(self._name, recent=recent)))
         except NotFound:
             return None
 
     async def _write(self, account: Account) -> None:
-        writes = self._all.metrics.claims_writes
+        writes, loop = self._all.metrics.claims_writes, asyncio.get_running_loop()
+        began = loop.time()
         try:
             changed = {**account.bizrq.raw, "status": account.status()}
             stored = await _in_time(self._all.store.replace_status(changed))
@@ -221,11 +254,17 @@ class _Committer:
         writes.labels("stored").inc()
         self._all.metrics.claims_granted.inc(account.granted)
         self._held = read_bizrq(stored)
-        self._pause = self._pause / 2 if self._pause > _FIRST_PAUSE else 0.0
+        self._pause = 0.0
+        if account.granted > 1:
+            share = min(1.0, account.granted / _FULL_REST)
+            self._rests_until = loop.time() + min(_LONGEST_REST, _REST * share * (loop.time() - began))
 
     async def _wait_for_others(self) -> None:
+        # Whoever was faster rests now, as we would.
+        self._contended_until = asyncio.get_running_loop().time() + _CONTENDED_SECONDS
+        if self._pause:
+            await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  # jitter, no secret
         self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
-        await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  # jitter, no secret
 
     async def _wait_for_server(self, error: ClusterError) -> None:
         log.warning("%s: claims are tried again: %s", self._name, error)

@@ -199,7 +199,7 @@ def test_a_status_that_is_changed_afterwards_does_not_reach_into_the_object_that
     status = new_status(team, counted())
     status["leftovers"].append("b")
     status["cash"]["moves"].append("n")
-    assert (team.raw["status"]["claims"], team.raw["status"]["cash"]["moves"]) == (["a"], ["m"])
+    assert (team.raw["status"]["leftovers"], team.raw["status"]["cash"]["moves"]) == (["a"], ["m"])
 
 
 def test_a_view_that_is_not_known_leaves_the_one_that_is_stored() -> None:

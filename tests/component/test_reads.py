@@ -1,0 +1,111 @@
+"""[A7] live reads of the API server; names for a hint come from one list within some seconds."""
+
+import asyncio
+import json
+
+import pytest
+
+from bizrq.cluster import reads
+from bizrq.cluster.errors import NotFound, Unavailable
+from bizrq.cluster.reads import ApiReads
+from bizrq.workloads.kind import built_in
+
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class Server:
+    """Answers GETs, once they are let through, and notes them."""
+
+    def __init__(self):
+        self.asked: list[tuple[str, str]] = []
+        self.names = ["dept", "team"]
+        self.errors: list[Exception] = []
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def get(self, path, *, accept="application/json", **_):
+        self.asked.append((path, accept))
+        await asyncio.sleep(0)
+        await self.free.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        items = [{"metadata": {"name": name}} for name in self.names]
+        return json.dumps({"metadata": {"resourceVersion": "7"}, "items": items}).encode()
+
+    async def get_object(self, path, **_):
+        self.asked.append((path, ""))
+        raise NotFound(path)
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+@pytest.fixture
+def live(server):
+    return ApiReads(server)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+async def test_however_many_wrong_labels_there_are_names_are_listed_once(server, live):
+    """Whoever misspells may do so a thousand times a second: one list serves all who wait for it."""
+    server.free.clear()
+    asked = [asyncio.create_task(live.bizrq_names()) for _ in range(200)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    server.free.set()
+    assert await asyncio.gather(*asked) == [["dept", "team"]] * 200
+    for _ in range(50):
+        await live.bizrq_names()
+    assert len(server.asked) == 1
+
+
+async def test_names_are_listed_without_what_the_objects_say(server, live):
+    """A bizrq may have 1.5 MB."""
+    await live.bizrq_names()
+    assert server.asked == [("/apis/quota.bizrq.io/v1/bizgroupresourcequotas", METADATA)]
+
+
+async def test_names_are_some_seconds_old_at_most(server, live, monkeypatch):
+    assert reads._NAMES_SECONDS == 5.0
+    await live.bizrq_names()
+    server.names = ["dept"]
+    assert await live.bizrq_names() == ["dept", "team"]
+    monkeypatch.setattr(reads, "_NAMES_SECONDS", -1.0)
+    assert await live.bizrq_names() == ["dept"]
+    assert len(server.asked) == 2
+
+
+async def test_a_list_of_names_that_failed_is_not_kept(server, live):
+    """[A13]."""
+    server.errors = [Unavailable("503")]
+    with pytest.raises(Unavailable):
+        await live.bizrq_names()
+    assert await live.bizrq_names() == ["dept", "team"]
+
+
+async def test_whoever_gives_up_waiting_for_names_leaves_them_to_the_others(server, live):
+    server.free.clear()
+    first, second = (asyncio.create_task(live.bizrq_names()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    server.free.set()
+    assert await second == ["dept", "team"]
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../../../api/v1/secrets", "a/b", "team?watch=true", "team#", "a b", "%2e%2e"])
+async def test_a_name_that_is_none_leads_to_no_other_address(server, live, name):
+    """Names come from labels, which anybody writes."""
+    assert await live.bizrq(name) is None
+    assert await live.workload(built_in()[0], name, name) is None
+    for path, _ in server.asked:
+        rest = path.removeprefix("/apis/quota.bizrq.io/v1/bizgroupresourcequotas/")
+        rest = rest.removeprefix("/apis/apps/v1/namespaces/").replace("/deployments/", "", 1)
+        assert not set("/?# ") & set(rest)

@@ -1,0 +1,77 @@
+"""The controller process writes nothing before it has listed everything [R4]."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from bizrq.controller.feed import Listing
+from bizrq.controller.run import Controller
+
+
+class Steps:
+    """Takes the place of the parts of a process, and notes which of them begin, in which order."""
+
+    def __init__(self):
+        self.taken = []
+        self.may_go_on = asyncio.Event()
+
+    def part(self, name):
+        synced = asyncio.Event()
+
+        async def run():
+            self.taken.append(name)
+            await self.may_go_on.wait()
+            synced.set()
+
+        return SimpleNamespace(run=run, synced=synced)
+
+    async def list_all(self):
+        self.taken.append("lists")
+        await self.may_go_on.wait()
+        return Listing([], 1, [])
+
+
+@pytest.fixture
+def steps():
+    return Steps()
+
+
+async def until_idle():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def begun(steps):
+    """A process that has begun, as far as it comes while every part of it waits."""
+    process = object.__new__(Controller)
+    process.__dict__ |= {
+        "_feed": SimpleNamespace(list_all=steps.list_all),
+        "_replica_sets": steps.part("replicasets"),
+        "_pods": steps.part("pods"),
+        "_sync": SimpleNamespace(run=steps.part("writes").run, trust=lambda _: steps.taken.append("taken over")),
+        "_kopf": steps.part("events"),
+        "_resync": steps.part("resync"),
+        "_inventory": SimpleNamespace(
+            bizrqs_listed=lambda *_: None, bizrqs=(), workloads=(), pods=(), workloads_listed=None
+        ),
+    }
+    task = asyncio.create_task(process._work())
+    await until_idle()
+    return task
+
+
+async def test_no_write_before_the_first_list_of_every_kind(steps):
+    """Lists, ReplicaSets, pods; each taken over before the next begins, and all before the first write."""
+    task = await begun(steps)
+    for expected in (["lists"], ["lists", "taken over", "replicasets"], ["lists", "taken over", "replicasets", "pods"]):
+        assert steps.taken == expected
+        steps.may_go_on.set()
+        steps.may_go_on = asyncio.Event()
+        await until_idle()
+    assert steps.taken[:4] == ["lists", "taken over", "replicasets", "pods"]
+    assert set(steps.taken[4:]) == {"writes", "events", "resync"}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
