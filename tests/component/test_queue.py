@@ -85,6 +85,7 @@ async def test_once_it_was_written_events_wake_it_as_ever(store, clock):
         await controller.sync._look_at("team")
     assert store.writes == 1
     controller.sync._due.clear()
+    controller.sync._wake_in("team", 60.0)  # as for a claim that is to be looked for
     controller.sync.wake("team")
     assert controller.sync._due["team"] - asyncio.get_running_loop().time() < 0.5
 

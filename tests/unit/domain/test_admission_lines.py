@@ -89,8 +89,8 @@ def test_a_shorter_line_frees_room_and_a_fuller_status_than_allowed_takes_no_mor
 HUGE = 9 * 10**18
 
 
-def looked(new: Mapping[str, str], old: Mapping[str, str] | None = None, **of: object) -> Ask:
-    return Ask(ask(new, old, version=70, **of).growth, looked=True)
+def looked(new: Mapping[str, str], old: Mapping[str, str] | None = None) -> Ask:
+    return Ask(ask(new, old, version=70).growth, looked=True)
 
 
 def test_after_a_live_read_the_larger_amounts_are_kept_and_the_line_keeps_its_version() -> None:
