@@ -99,13 +99,23 @@ async def test_what_can_never_be_written_does_not_fail_the_others_of_its_batch(s
     assert store.status("team")["used"]["pods"] == str(others)
 
 
-@pytest.mark.parametrize("at", [0, 5])
-async def test_a_bad_request_that_is_given_up_leaves_the_others_to_be_decided(store, replica, at):
-    """Wherever it stands in its batch."""
+@pytest.mark.parametrize("error", [Invalid("422"), Unavailable("500")])
+@pytest.mark.parametrize("at", [0, 1, 5, 10])
+async def test_wherever_the_bad_request_stands_in_its_batch_the_others_are_granted_in_time(store, replica, at, error):
+    """All wait equally long."""
+    store.error = error
     uids = [f"u{number}" for number in range(10)]
     uids.insert(at, POISON)
-    answers = await asyncio.gather(*(replica.claim(uid, seconds=0.1 if uid == POISON else 5.0) for uid in uids))
+    answers = await asyncio.gather(*(replica.claim(uid, seconds=0.5) for uid in uids))
     assert {uid for uid, answer in zip(uids, answers, strict=True) if answer != Granted()} == {POISON}
+
+
+async def test_a_request_that_the_schema_refuses_is_given_up_at_once_and_holds_up_nobody(store, replica):
+    async with asyncio.timeout(1.0):
+        bad = asyncio.create_task(replica.claim(POISON, seconds=30.0))
+        await _turns()
+        assert await replica.claim("later") == Granted()
+        assert isinstance(await bad, Again)
 
 
 async def test_the_next_batch_is_decided_as_ever(store, replica):
