@@ -8,10 +8,12 @@ from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
 from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.owners import Owners
 from bizrq.inventory.pods import Home, Pods
+from bizrq.inventory.runtime_classes import RuntimeClasses
 from bizrq.inventory.workloads import Workloads
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload
@@ -28,10 +30,12 @@ class Inventory:
 
     def __init__(self, wake: Callable[[str], None], gpus: GpuResources) -> None:
         self._wake = wake
+        self.gpus = gpus
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
         self.pods = Pods(self._home_of, wake, gpus)
         self.owners = Owners(self.pods.owner_known)
+        self.runtime_classes = RuntimeClasses(self._class_changed)
         self._homes: dict[str, Home] = {}
 
     # --- bizrqs ---
@@ -79,7 +83,8 @@ class Inventory:
     # --- workloads ---
 
     def put_workload(self, workload: Workload) -> None:
-        """Take over a version of a labelled workload."""
+        """Take over a version of a labelled workload; its RuntimeClasses add what they add now [P3]."""
+        workload = workload.under(self.runtime_classes.overheads, self.gpus)
         known = self.workloads.put(workload)
         if isinstance(known, bool):
             return
@@ -122,6 +127,14 @@ class Inventory:
             self.remove_workload(gone.uid, version, gone.version + 1)
         after = {name: self._total(name) for name in touched}
         return {name: (before[name], after[name]) for name in sorted(touched) if before[name] != after[name]}
+
+    def _class_changed(self, name: str, _before: ResourceList) -> None:
+        """A RuntimeClass adds something else now: so the demand of all workloads that name it is another [P3]."""
+        now = self.runtime_classes.overheads
+        for workload in self.workloads:
+            if name in workload.runtime_classes:
+                self.workloads.replace(workload.under(now, self.gpus))
+                self._wake(workload.bizrq)
 
     # --- housekeeping ---
 
