@@ -121,6 +121,21 @@ async def test_what_grows_nothing_is_allowed_without_a_look_at_its_class(world, 
     assert world.reads.reads == reads
 
 
+async def test_growth_whose_class_cannot_be_read_is_to_be_tried_again(world, monkeypatch):
+    """[A13, P3] and what grows nothing does not need it [A5]."""
+
+    async def fails(_name):
+        raise Unavailable("no API server")
+
+    monkeypatch.setattr(world.reads, "runtime_class", fails)
+    verdict = await world.review(web(5), old=web())
+    assert (verdict.allowed, verdict.code) == (False, 429)
+    assert (await world.review(web(3), old=web())).allowed
+    suspended = web()
+    suspended["spec"]["replicas"] = 0
+    assert (await world.review(suspended, old=web())).allowed
+
+
 async def test_naming_a_class_with_overhead_is_growth(world):
     """[A1, P3]."""
     world.add_class("250m")
