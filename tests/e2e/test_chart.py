@@ -163,12 +163,14 @@ MAY = {
         "jobs.batch": {"get", "list", "watch"},
         "replicasets.apps": {"list", "watch"},
         "pods": {"list", "watch"},
+        "runtimeclasses.node.k8s.io": {"list", "watch"},
     },
     "bizrq-webhook": {
         "bizgroupresourcequotas.quota.bizrq.io": {"get", "list"},
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
         "deployments.apps": {"get", "list"},
         "jobs.batch": {"get", "list"},
+        "runtimeclasses.node.k8s.io": {"get"},
     },
 }
 

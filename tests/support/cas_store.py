@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bizrq.cluster.errors import Conflict, NotFound, Unavailable
+from bizrq.cluster.objects import RuntimeClass
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
 from bizrq.workloads.kind import Kind
 
@@ -125,7 +126,19 @@ class StoreReads:
         self.store = store
         self.workloads: dict[tuple[str, str, str], JSON] = {}
         """Workload objects by id of the kind, namespace and name."""
+        self.classes: dict[str, RuntimeClass] = {}
+        """RuntimeClasses by name."""
         self.reads = 0
+
+    async def runtime_class(self, name: str) -> RuntimeClass | None:
+        """One RuntimeClass."""
+        self.reads += 1
+        return self.classes.get(name)
+
+    async def runtime_classes(self) -> list[RuntimeClass]:
+        """All RuntimeClasses."""
+        self.reads += 1
+        return list(self.classes.values())
 
     async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
         """One object of a counted kind."""
