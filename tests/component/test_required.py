@@ -114,10 +114,20 @@ async def test_what_was_there_before_a_label_was_required_may_change_and_not_gro
     assert (await ask(webhook, "UPDATE", new, old)).allowed == allowed
 
 
-@pytest.mark.parametrize("bizrq", [None, "team"])
-async def test_scaling_up_needs_the_label_of_the_workload(webhook, bizrq):
+@pytest.mark.parametrize(
+    ("user", "raw", "allowed"),
+    [
+        pytest.param("alice", web(2), False, id="without a label"),
+        pytest.param("alice", web(2, bizrq="team"), True, id="with a label"),
+        pytest.param("alice", owned(web(2), "argoproj.io/v1alpha1", "Rollout", "web"), False, id="an owned one"),
+        pytest.param("system:kube-controller-manager", owned(web(2), "argoproj.io/v1alpha1", "Rollout", "web"), True,
+                     id="an owned one, by a trusted controller"),
+    ],
+)  # fmt: skip
+async def test_scaling_up_needs_the_label_of_the_workload(webhook, user, raw, allowed):
     """[A9, A11] which is read live: a Scale has none."""
-    webhook.have(web(2, bizrq=bizrq))
+    webhook.user = user
+    webhook.have(raw)
     scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 3},
              "metadata": {"name": "web", "namespace": "shop", "uid": "uid-web", "resourceVersion": "70"}}  # fmt: skip
     at = {"group": "apps", "version": "v1", "resource": "deployments"}
@@ -125,7 +135,7 @@ async def test_scaling_up_needs_the_label_of_the_workload(webhook, bizrq):
     verdict = await webhook.ask(
         "required", operation="UPDATE", resource=at, subResource="scale", object=scale, oldObject=old
     )
-    assert verdict.allowed == (bizrq is not None)
+    assert verdict.allowed == allowed
     assert verdict.allowed or REQUIRES in verdict.message
 
 
@@ -143,6 +153,17 @@ async def test_kinds_that_cannot_be_counted_pass_with_a_warning(webhook, api_ver
         assert "this kind is not counted" in warning
         assert ("with the label" in warning) == (bizrq is not None)
         assert len(warning) <= 250
+
+
+@pytest.mark.parametrize("label", ["team", None])
+async def test_a_cron_job_whose_jobs_have_no_label_is_told_that_none_will_be_made(webhook, label):
+    """[A11] it is not counted, and its Jobs are."""
+    raw = workload("nightly", kind="CronJob", api_version="batch/v1", bizrq=None)
+    labels = {} if label is None else {"biz.group.resource.quota": label}
+    raw["spec"] = {"jobTemplate": {"metadata": {"labels": labels}, "spec": {}}}
+    verdict = await ask(webhook, "CREATE", raw)
+    assert verdict.allowed
+    assert ["none of them is made" in each for each in verdict.warnings] == ([True] if label is None else [])
 
 
 async def test_nobody_needs_a_right_here(webhook):

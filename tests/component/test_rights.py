@@ -142,6 +142,42 @@ async def test_children_made_by_trusted_controllers_need_no_right(webhook, user,
     assert (await webhook.create(raw)).allowed == allowed
 
 
+def cron_job(label=None):
+    labels = {} if label is None else {"biz.group.resource.quota": label}
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "shop"},
+            "spec": {"jobTemplate": {"metadata": {"labels": labels}, "spec": {}}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "needed"),
+    [
+        (None, "team", True),
+        (None, None, False),
+        (None, "", False),
+        ("team-vision", "team", True),
+        ("team", "team", False),
+        ("team", None, False),
+    ],
+)
+async def test_whoever_writes_the_label_of_the_jobs_of_a_cron_job_needs_use(webhook, old, new, needed):
+    """[A12] or else a trusted controller would set it for them."""
+    at = {"group": "batch", "version": "v1", "resource": "cronjobs"}
+    before = None if old is None and new is not None else cron_job(old)
+    request = {"object": cron_job(new), "oldObject": before, "resource": at, "operation": "UPDATE"}
+    verdict = await webhook.ask("cronjobs", **request)
+    assert verdict.allowed == (not needed)
+    if needed:
+        assert verdict.message.startswith('spec.jobTemplate: label biz.group.resource.quota: alice may not use "team"')
+        webhook.access.give("bob", "use", "team", "shop")
+        webhook.user = "bob"
+        assert (await webhook.ask("cronjobs", **request)).allowed
+
+
+async def test_only_cron_jobs_are_reviewed_there(webhook):
+    """[A12]"""
+    assert "is not reviewed here" in (await webhook.ask("cronjobs", object=web())).message
+
+
 async def test_a_dry_run_is_answered_as_it_would_be(webhook):
     """[A5, A12]."""
     assert "may not use" in (await webhook.create(web(), dry_run=True)).message

@@ -408,6 +408,8 @@ def test_every_entry_of_the_configuration_is_in_force(guarded, webhooks):
     """What the tests above rely on: the chart's template as it stands."""
     config = json.loads(guarded.kubectl("get", "validatingwebhookconfiguration", "bizrq", "-o=json"))
     entries = {each["name"]: each for each in config["webhooks"] if each["name"].endswith(GROUP)}
-    assert set(entries) == {f"{entry}.{GROUP}" for entry in ("bizrqs", "workloads", "scale", "required", "uncounted")}
+    assert set(entries) == {
+        f"{entry}.{GROUP}" for entry in ("bizrqs", "workloads", "cronjobs", "scale", "required", "uncounted")
+    }
     assert {name for name, each in entries.items() if each["failurePolicy"] != "Fail"} == {f"uncounted.{GROUP}"}
     assert entries[f"bizrqs.{GROUP}"]["rules"][0]["resources"] == [PLURAL]

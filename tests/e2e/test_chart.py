@@ -18,7 +18,7 @@ STATEFUL_SETS = {**DEPLOYMENTS, "resource": "statefulsets"}
 ROLLOUTS = {"group": "argoproj.io", "version": "v1alpha1", "resource": "rollouts", "scale": True}
 JOBS = {"group": "batch", "version": "v1", "resource": "jobs", "scale": False}
 PODS = {"group": "", "version": "v1", "resource": "pods", "scale": False}
-ROUTES = {each: each for each in ("bizrqs", "workloads", "scale", "required")} | {"uncounted": "required"}
+ROUTES = {each: each for each in ("bizrqs", "workloads", "cronjobs", "scale", "required")} | {"uncounted": "required"}
 
 
 def entries(workloads=None, **webhook):
@@ -57,6 +57,7 @@ def test_the_api_server_takes_it(cluster, webhook):
     assert [each["name"] for each in taken] == [
         "bizrqs.quota.bizrq.io",
         "workloads.quota.bizrq.io",
+        "cronjobs.quota.bizrq.io",
         "scale.quota.bizrq.io",
         "required.quota.bizrq.io",
         "uncounted.quota.bizrq.io",
@@ -107,7 +108,7 @@ def test_workloads_of_one_api_share_a_rule_and_scale_has_only_kinds_that_scale()
 
 def test_where_no_kind_scales_scaling_is_not_asked_for():
     made = entries([JOBS], pathToken=TOKEN)
-    assert list(made) == ["bizrqs", "workloads", "required", "uncounted"]
+    assert list(made) == ["bizrqs", "workloads", "cronjobs", "required", "uncounted"]
     assert "scale" not in str(rules(made["required"]))
 
 

@@ -202,7 +202,7 @@ ATTEMPTS = [
     create("alice", "create one for `vison`, a typing error", web("c", "vison", "shop")),
     in_("shop", "rollouts", "scale it to 6 cores", "scale", "deployment/web", "--replicas=6"),
     in_("shop", "rollouts", "scale it to 60 cores", "scale", "deployment/web", "--replicas=60"),
-    create("alice", "create a CronJob whose Jobs are for `audio`, which she may not use (not enforced)",
+    create("alice", "create a CronJob whose Jobs are for `audio`, which she may not use",
            cron_job("nightly", "shop", {LABEL: "audio"})),
     Attempt("alice", "set the mode of her namespace", ("label", "namespace", "shop", "quota.bizrq.io/mode=warn")),
     Attempt("alice", "write the status of `vision`",

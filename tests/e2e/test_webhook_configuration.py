@@ -146,6 +146,26 @@ def test_a_label_that_comes_later_is_reviewed(admin, space, reviews):
     assert asked == ["/workloads UPDATE deployments web"]
 
 
+def test_a_cron_job_is_reviewed_where_the_label_of_its_jobs_is_new_or_changed(cluster, space, reviews):
+    """[A12] Its Jobs are made by a controller that is asked for no right."""
+
+    def made(labels):
+        template = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
+        jobs = {"metadata": {"labels": labels}, "spec": {"template": {"spec": template}}}
+        return json.dumps({
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "nightly", "namespace": space},
+            "spec": {"schedule": "0 0 31 2 *", "jobTemplate": jobs},
+        })  # fmt: skip
+
+    with reviews.meanwhile() as asked:
+        for labels in ({}, GROUP, {**GROUP, "note": "x"}, {LABEL: "other"}, {}):
+            cluster.kubectl("apply", "--filename=-", stdin=made(labels))
+        cluster.kubectl("delete", "cronjob", "nightly", "-n", space)
+    assert asked == ["/cronjobs UPDATE cronjobs nightly"]
+
+
 def test_status_and_the_work_of_controllers_are_let_by(cluster, admin, space, reviews):
     web = deployment(admin, "web", namespace=space, replicas=2, labels=GROUP)
     train = job(admin, "train", namespace=space, labels=GROUP, annotations={"testbed.bizrq.io/run-seconds": "0"})
@@ -384,3 +404,39 @@ def test_while_no_webhook_answers_only_what_may_grow_something_is_refused(cluste
             web.patch({"metadata": {"annotations": {"note": "x"}}})
         finally:
             install(reviews.url, reviews.authority)
+
+
+def test_while_no_webhook_answers_what_runs_heals_where_a_label_is_required(cluster, admin, strict, reviews, install):
+    """[A11] Children of trusted controllers are not asked about, and what is only warned about does not wait."""
+    web = deployment(admin, "web", namespace=strict, replicas=2)
+    agent = json.dumps({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": strict},
+        "spec": {
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {
+                "metadata": {"labels": {"app": "x"}},
+                "spec": {"containers": [{"name": "main", "image": "none"}]},
+            },
+        },
+    })  # fmt: skip
+    with created(web):
+        wait_until(lambda: web.reload() or web.obj["status"].get("availableReplicas") == 2, "its pods run")
+        install(NOWHERE, reviews.authority)
+        try:
+            for refused in (
+                deployment(admin, "more", namespace=strict).create,
+                pod(admin, "bare", namespace=strict).create,
+                functools.partial(web.patch, {"spec": {"replicas": 3}}),
+            ):
+                with pytest.raises(pykube.exceptions.HTTPError, match=r"failed calling webhook .required\.quota"):
+                    refused()
+            cluster.kubectl("create", "--filename=-", stdin=agent)
+            cluster.kubectl("delete", "pods", "--selector=app=web", "-n", strict)
+            wait_until(lambda: web.reload() or web.obj["status"].get("availableReplicas") == 2, "they are made anew")
+            scale(cluster, web, 1)
+            web.patch({"metadata": {"annotations": {"note": "x"}}})
+        finally:
+            install(reviews.url, reviews.authority)
+            cluster.kubectl("delete", "daemonset", "agent", "-n", strict, "--ignore-not-found")

@@ -19,6 +19,7 @@ __all__ = [
     "Limit",
     "exceeded",
     "fits",
+    "jobs_need_label",
     "key_missing",
     "label_required",
     "label_stays",
@@ -176,6 +177,14 @@ def uncounted(what: str, namespace: str, *, labelled: bool) -> str:
     label = f", with the label {LABEL} or without" if labelled else ""
     return (
         f"{what}: namespace {namespace} requires a bizrq, but this kind is not counted{label}: no quota limits its pods"
+    )
+
+
+def jobs_need_label(what: str, namespace: str) -> str:
+    """The warning about a CronJob that nothing will come of [A11]."""
+    return (
+        f"{what}: namespace {namespace} requires the label {LABEL} of its Jobs, in spec.jobTemplate.metadata.labels: "
+        "without it none of them is made"
     )
 
 

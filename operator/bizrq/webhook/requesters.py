@@ -41,8 +41,12 @@ class TrustedControllers:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
 
-    def owner_of_child(self, request: Request) -> Owner | None:
-        """The owner for which one of them made, or keeps, the object of this request; None where nobody is believed."""
-        if request.object is None or request.user_info.username not in self._names:
+    def owner_of_child(self, request: Request, raw: JSON | None = None) -> Owner | None:
+        """The owner for which one of them made, or keeps, the object of this request; None where nobody is believed.
+
+        ``raw`` is that object where the request itself does not have it: a Scale has no owners.
+        """
+        child = request.object if raw is None else raw
+        if child is None or request.user_info.username not in self._names:
             return None
-        return controller_of(request.object)
+        return controller_of(child)

@@ -17,9 +17,10 @@ from bizrq.domain.demand import pod_amounts
 from bizrq.domain.pod_resources import held
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.refusals import label_required, label_stays, resized, uncounted
+from bizrq.domain.refusals import jobs_need_label, label_required, label_stays, resized, uncounted
 from bizrq.domain.resource_names import NO_MODELS, GpuResources
 from bizrq.webhook.claiming import forbidden, invalid
+from bizrq.webhook.cron_jobs import is_cron_job, label_of_jobs
 from bizrq.webhook.requesters import Owner, TrustedControllers, controller_of
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import Count, Kind, PodGroupAt
@@ -71,7 +72,7 @@ class RequiredReviews:
 
     def _labels(self, request: Request, kind: Kind | None, new: JSON) -> Verdict:
         old = request.old_object
-        if _label(new) or self._is_child(request, kind):
+        if _label(new) or self._is_child(request, kind, new):
             return Verdict.allow()
         if old is not None and _label(old):
             return forbidden(label_stays(_called(request, new), request.namespace))
@@ -90,9 +91,9 @@ class RequiredReviews:
             "believed (--trusted-controllers)"
         )
 
-    def _is_child(self, request: Request, kind: Kind | None) -> bool:
+    def _is_child(self, request: Request, kind: Kind | None, raw: JSON) -> bool:
         """Whether somebody else has the label for it: of a pod any owner, of a workload one that is counted."""
-        owner = self._trusted.owner_of_child(request)
+        owner = self._trusted.owner_of_child(request, raw)
         return owner is not None and (kind is None or (owner.group, owner.kind) in self._counted)
 
     def _grows(self, kind: Kind, old: JSON, new: JSON) -> bool:
@@ -105,11 +106,14 @@ class RequiredReviews:
         """A Scale has no labels, so the workload is read; that it is scaled up, the configuration's condition says."""
         name = scale["metadata"]["name"]
         raw = await self._reads.workload(kind, request.namespace, name)
-        if raw is None or _label(raw) or self._is_child(request, kind):
+        if raw is None or _label(raw) or self._is_child(request, kind, raw):
             return Verdict.allow()
         return forbidden(label_required(f"{kind.id} {name}", request.namespace, "then scale it up"))
 
     def _uncounted(self, request: Request, new: JSON) -> Verdict:
+        if is_cron_job(request):
+            counted = label_of_jobs(new) != ""
+            return Verdict.allow(*([] if counted else [jobs_need_label(_called(request, new), request.namespace)]))
         labelled = _label(new) is not None
         return Verdict.allow(uncounted(_called(request, new), request.namespace, labelled=labelled))
 
