@@ -17,6 +17,11 @@ def web(replicas=1, bizrq=None, **fields):
     return workload("web", replicas=replicas, template=ONE_CORE, bizrq=bizrq, version=70, **fields)
 
 
+def with_class(raw):
+    raw["spec"]["template"]["spec"] = {**raw["spec"]["template"]["spec"], "runtimeClassName": "sandbox"}
+    return raw
+
+
 @pytest.fixture
 def webhook(clock):
     return PolicyWebhook(clock)
@@ -106,8 +111,14 @@ async def test_that_of_a_pod_neither(webhook):
 
 @pytest.mark.parametrize(
     ("old", "new", "allowed"),
-    [(web(3), web(4), False), (web(3), web(3), True), (web(3), web(2), True)],
-    ids=["growth", "another change", "shrinking"],
+    [
+        pytest.param(web(3), web(4), False, id="growth"),
+        pytest.param(web(3), web(3), True, id="another change"),
+        pytest.param(web(3), web(2), True, id="shrinking"),
+        pytest.param(web(3), with_class(web(3)), False, id="a RuntimeClass, which may add to each pod"),
+        pytest.param(web("x"), web("x"), True, id="what could not be counted before"),
+        pytest.param(web(3), web("x"), False, id="what cannot be counted any more"),
+    ],
 )
 async def test_what_was_there_before_a_label_was_required_may_change_and_not_grow(webhook, old, new, allowed):
     """[A5, A11]."""
@@ -175,8 +186,9 @@ async def test_nobody_needs_a_right_here(webhook):
 # --- resized pods ----------------------------------------------------------------------------------------------------
 
 
-def sized(cpu, memory="1Gi", owner=None):
-    raw = pod(spec=pod_spec(container("main", requests={"cpu": cpu}, limits={"cpu": cpu, "memory": memory})))
+def sized(cpu, memory="1Gi", owner=None, overhead=None):
+    main = container("main", requests={"cpu": cpu}, limits={"cpu": cpu, "memory": memory})
+    raw = pod(spec=pod_spec(main, overhead=overhead))
     return raw if owner is None else owned(raw, *owner)
 
 
@@ -204,6 +216,13 @@ async def test_a_pod_is_not_resized_above_its_template(webhook, replica_set, bef
     """[A15] down and back up again is fine."""
     verdict = await resize(webhook, sized(before, owner=REPLICA_SET), sized(after, owner=REPLICA_SET))
     assert verdict.allowed == allowed
+
+
+@pytest.mark.parametrize(("after", "allowed"), [("1", True), ("1001m", False)])
+async def test_overhead_is_no_part_of_a_resize(webhook, replica_set, after, allowed):
+    """[A15, P3] the API server wrote it on the pod, and it is not in the template."""
+    pods = [sized(cpu, owner=REPLICA_SET, overhead={"cpu": "250m"}) for cpu in ("500m", after)]
+    assert (await resize(webhook, *pods)).allowed == allowed
 
 
 async def test_the_refusal_of_a_resize_names_what_is_over(webhook, replica_set):

@@ -206,6 +206,7 @@ MAY = {
         "jobs.batch": {"get", "list", "watch"},
         "replicasets.apps": {"list", "watch"},
         "pods": {"list", "watch"},
+        "runtimeclasses.node.k8s.io": {"list", "watch"},
     },
     "bizrq-webhook": {
         "bizgroupresourcequotas.quota.bizrq.io": {"get", "list"},
@@ -214,6 +215,7 @@ MAY = {
         "jobs.batch": {"get", "list"},
         "namespaces": {"get"},
         "replicasets.apps": {"get"},
+        "runtimeclasses.node.k8s.io": {"get"},
         "subjectaccessreviews.authorization.k8s.io": {"create"},
     },
 }

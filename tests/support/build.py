@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from bizrq.cluster.objects import RuntimeClass
 from bizrq.domain.bizrq import GROUP, KIND, LABEL, VERSION, Bizrq, read_bizrq
 from bizrq.domain.intervals import NOT_STARTED, Interval, PodFacts, deleted, follow
 from bizrq.domain.pod_resources import Held, PodResources, held
@@ -28,6 +31,7 @@ __all__ = [
     "pod_resources",
     "pod_spec",
     "read",
+    "runtime_class",
     "texts",
     "workload",
 ]
@@ -78,6 +82,13 @@ def life(*versions: PodFacts, observed: int = NOW, deleted_at: int | None = None
 def read(raw: JSON) -> Bizrq:
     """``raw`` as a value."""
     return read_bizrq(raw)
+
+
+def runtime_class(name: str, cpu: str | None, *, version: int = 1, uid: str | None = None) -> RuntimeClass:
+    """A RuntimeClass that adds so much cpu to each pod; None: nothing."""
+    overhead = None if cpu is None else {"podFixed": {"cpu": cpu}}
+    raw = _present(metadata=metadata(name, version=version, uid=uid), handler="none", overhead=overhead)
+    return msgspec.convert(raw, RuntimeClass)
 
 
 # --- pods and templates ----------------------------------------------------------------------------------------------

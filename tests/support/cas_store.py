@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bizrq.cluster.errors import Conflict, NotFound, Unavailable
+from bizrq.cluster.objects import RuntimeClass
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
 from bizrq.workloads.kind import Kind
 
@@ -74,7 +75,7 @@ class CasStore:
 
     # --- what bizrq.cluster.store.Store is ---
 
-    async def read(self, name: str, *, recent: bool = False) -> JSON:
+    async def read(self, name: str, *, recent: bool = False) -> JSON:  # noqa: ARG002  # all of it is
         """The newest object, which is recent too."""
         if name not in self._objects:
             raise NotFound(name)
@@ -127,7 +128,19 @@ class StoreReads:
         """Workload objects by id of the kind, namespace and name."""
         self.namespaces: dict[str, dict[str, str]] = {}
         """Labels of namespaces by name."""
+        self.classes: dict[str, RuntimeClass] = {}
+        """RuntimeClasses by name."""
         self.reads = 0
+
+    async def runtime_class(self, name: str) -> RuntimeClass | None:
+        """One RuntimeClass."""
+        self.reads += 1
+        return self.classes.get(name)
+
+    async def runtime_classes(self) -> list[RuntimeClass]:
+        """All RuntimeClasses."""
+        self.reads += 1
+        return list(self.classes.values())
 
     async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
         """One object of a counted kind."""

@@ -6,14 +6,14 @@ what it holds stay raw bytes, since the pods of a cluster share few templates: e
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from bizrq.domain.intervals import PodFacts
 from bizrq.domain.times import instant
 
-__all__ = ["Listed", "Metadata", "Owned", "Page", "Pod", "WatchEvent", "facts_of", "template_of"]
+__all__ = ["Listed", "Metadata", "Owned", "Page", "Pod", "RuntimeClass", "WatchEvent", "facts_of", "template_of"]
 
 _NOTHING: Final = msgspec.Raw(b"null")
 
@@ -88,6 +88,20 @@ class Owned(msgspec.Struct, gc=False):
     """An object of which only the metadata matters: a ReplicaSet between a pod and its workload."""
 
     metadata: Metadata
+
+
+class Named(Metadata, rename="camel", gc=False):
+    """The metadata of an object that others refer to by its name."""
+
+    name: str = ""
+
+
+class RuntimeClass(msgspec.Struct, gc=False):
+    """What is added to each pod that names this class."""
+
+    metadata: Named
+    overhead: Any = None
+    """As JSON: ``{"podFixed": {...}}``."""
 
 
 # --- pods ------------------------------------------------------------------------------------------------------------

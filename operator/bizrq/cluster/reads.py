@@ -10,18 +10,25 @@ import math
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from bizrq.cluster.client import Client
-from bizrq.cluster.errors import NotFound
+import msgspec
+
+from bizrq.cluster.client import Client, decoded
+from bizrq.cluster.errors import NotFound, Unavailable
 from bizrq.cluster.lists import METADATA_ONLY, list_all
+from bizrq.cluster.objects import RuntimeClass
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
 from bizrq.workloads.kind import Kind
 
-__all__ = ["ApiReads", "Reads"]
+__all__ = ["CLASSES_URL", "ApiReads", "Reads"]
+
+CLASSES_URL: Final = "/apis/node.k8s.io/v1/runtimeclasses"
 
 JSON = dict[str, Any]
 
 _NAMES_SECONDS: Final = 5.0
+
+_class = msgspec.json.Decoder(RuntimeClass)
 
 
 class Reads(Protocol):
@@ -44,6 +51,12 @@ class Reads(Protocol):
 
     async def namespace_labels(self, name: str) -> dict[str, str]:
         """The labels of a namespace; none where there is no such namespace."""
+
+    async def runtime_class(self, name: str) -> RuntimeClass | None:
+        """One RuntimeClass; None where there is none."""
+
+    async def runtime_classes(self) -> list[RuntimeClass]:
+        """All RuntimeClasses."""
 
 
 class ApiReads:
@@ -89,6 +102,22 @@ class ApiReads:
         """The labels of a namespace; none where there is no such namespace."""
         raw = await self._get(f"/api/v1/namespaces/{quote(name, safe='')}")
         return {} if raw is None else raw["metadata"].get("labels") or {}
+
+    async def runtime_class(self, name: str) -> RuntimeClass | None:
+        """One RuntimeClass; None where there is none."""
+        try:
+            return decoded(_class, await self._client.get(f"{CLASSES_URL}/{quote(name, safe='')}"))
+        except NotFound:
+            return None
+
+    async def runtime_classes(self) -> list[RuntimeClass]:
+        """All RuntimeClasses."""
+        items, _ = await list_all(self._client, CLASSES_URL, {})
+        try:
+            return [msgspec.convert(item, RuntimeClass) for item in items]
+        except msgspec.ValidationError as error:
+            msg = f"RuntimeClasses that cannot be read: {error}"
+            raise Unavailable(msg) from error
 
     async def _get(self, url: str) -> JSON | None:
         try:

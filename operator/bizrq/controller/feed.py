@@ -16,7 +16,9 @@ import msgspec
 from bizrq.cluster.client import Client
 from bizrq.cluster.errors import NotFound
 from bizrq.cluster.lists import list_all
+from bizrq.cluster.reads import Reads
 from bizrq.cluster.store import BIZRQS_URL
+from bizrq.controller.arrivals import Arrivals, know_classes
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
 from bizrq.domain.resource_names import GpuResources
@@ -52,8 +54,13 @@ class Listing(msgspec.Struct, frozen=True):
 class Feed:
     """Reads objects into an inventory."""
 
-    def __init__(self, client: Client, inventory: Inventory, kinds: Sequence[Kind], gpus: GpuResources) -> None:
-        self._client, self._inventory, self._kinds, self._gpus = client, inventory, kinds, gpus
+    def __init__(
+        self, client: Client, reads: Reads, inventory: Inventory, kinds: Sequence[Kind], gpus: GpuResources
+    ) -> None:
+        self._client, self._reads, self._inventory = client, reads, inventory
+        self._kinds, self._gpus = kinds, gpus
+        self.arrivals = Arrivals(inventory, reads)
+        """To be run beside: it puts the workloads that must wait for a RuntimeClass."""
 
     def event(self, kind: Kind | None, type_: str | None, raw: Mapping[str, Any]) -> None:
         """Take over an event of a watch; ``kind`` None: of a bizrq. An object that cannot be read is logged."""
@@ -68,7 +75,7 @@ class Feed:
             elif kind is None:
                 self._inventory.put_bizrq(read_bizrq(raw))
             else:
-                self._inventory.put_workload(read_workload(raw, kind, self._gpus))
+                self.arrivals.put(read_workload(raw, kind, self._gpus))
         except Exception:
             log.exception("an event of %s could not be read", kind.id if kind else "bizrqs")
 
@@ -89,6 +96,7 @@ class Feed:
             except NotFound:
                 continue
             workloads.append((kind, list(_readable(items, functools.partial(self._workload, kind), unreadable)), at))
+        await know_classes(self._inventory, self._reads, (each for _, listed, _ in workloads for each in listed))
         bizrqs, version = await list_all(self._client, BIZRQS_URL, {})
         return Listing(list(_readable(bizrqs, read_bizrq, unreadable)), version, workloads, unreadable, writers, held)
 

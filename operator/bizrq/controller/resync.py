@@ -14,6 +14,7 @@ from typing import Final
 
 from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError
+from bizrq.controller.above import show_above
 from bizrq.controller.count import ViewTooOldError
 from bizrq.controller.feed import Feed, Listing, RestoredError, take_over
 from bizrq.controller.sync import Sync
@@ -84,11 +85,18 @@ class Resync:
         async with self._listing:
             self._next_list = None  # it begins now: who calls from here on needs another
             listing = await self._feed.list_all()
-            take_over(listing, self._inventory)
+            try:
+                take_over(listing, self._inventory)
+            except RestoredError:
+                self._asked.set()  # the next resync finds it too, and ends the process
+                raise
             self._sync.trust(listing.writers)
 
     async def once(self) -> None:
-        """List, compare, correct, and write every status. Raises ``ClusterError``."""
+        """List, compare, correct, write every status, look for pods above their templates.
+
+        Raises ``ClusterError``.
+        """
         listing = await self._feed.list_all()
         await asyncio.sleep(min(_DELIVERY_SECONDS, self._seconds / 2))
         self._take_over(listing)
@@ -97,6 +105,7 @@ class Resync:
         async with asyncio.TaskGroup() as group:
             for bizrq in self._inventory.bizrqs:
                 group.create_task(self._write(bizrq.name, slots))
+        await show_above(self._inventory, self._metrics)
 
     def _take_over(self, listing: Listing) -> None:
         for kind, bizrq, before, after in take_over(listing, self._inventory):

@@ -1,7 +1,7 @@
 """What is wired to what, supervised how?
 
-Order of a start: lists of bizrqs and workloads, ReplicaSets, pods; then writes; then kopf and the resync. Nothing is
-written before the first list of every kind has been taken over [R4].
+Order of a start: lists of RuntimeClasses, of bizrqs and workloads, of ReplicaSets, of pods; then writes; then kopf and
+the resync. Nothing is written before the first list of every kind has been taken over [R4].
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bizrq.clock import Clock, SystemClock
 from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import Credentials, load_credentials
 from bizrq.cluster.errors import ClusterError
-from bizrq.cluster.objects import Owned
+from bizrq.cluster.objects import Owned, RuntimeClass
 from bizrq.cluster.objects import Pod as PodObject
-from bizrq.cluster.reads import ApiReads
+from bizrq.cluster.reads import CLASSES_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
 from bizrq.controller.feed import Feed, RestoredError, take_over
@@ -94,10 +94,11 @@ class Controller:
 
     def _wire(self, client: Client) -> None:
         settings, metrics, clock = self._settings, self._metrics, self._clock
+        reads = ApiReads(client)
         self._sync = Sync(
             lambda: self._inventory,
             ApiStore(client),
-            ApiReads(client),
+            reads,
             lambda: self._resync.list_anew(),  # noqa: PLW0108  # the resync is made below
             clock,
             metrics,
@@ -106,8 +107,17 @@ class Controller:
             gpus=settings.gpus,
         )
         self._inventory = Inventory(self._sync.wake, settings.gpus)
-        self._feed = Feed(client, self._inventory, self._kinds, settings.gpus)
+        self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
         self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)
+        self._runtime_classes = Reflector(
+            client,
+            CLASSES_URL,
+            RuntimeClass,
+            self._inventory.runtime_classes,
+            clock,
+            relisted=metrics.relists.labels("runtimeclasses").inc,
+            failed=metrics.watch_failures.labels("runtimeclasses").inc,
+        )
         self._replica_sets = Reflector(
             client,
             "/apis/apps/v1/replicasets",
@@ -147,8 +157,11 @@ class Controller:
         )
 
     async def _work(self) -> None:
-        await self._first_list()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._runtime_classes.run(), name="runtimeclasses")
+            await self._runtime_classes.synced.wait()
+            await self._first_list()
+            group.create_task(self._feed.arrivals.run(), name="arrivals")
             group.create_task(self._replica_sets.run(), name="replicasets")
             await self._replica_sets.synced.wait()
             group.create_task(self._pods.run(), name="pods")
@@ -184,7 +197,11 @@ class Controller:
         now = asyncio.get_running_loop().time()
         silent = [
             name
-            for name, reflector in (("pods", self._pods), ("replicasets", self._replica_sets))
+            for name, reflector in (
+                ("pods", self._pods),
+                ("replicasets", self._replica_sets),
+                ("runtimeclasses", self._runtime_classes),
+            )
             if now - reflector.heard > _SILENT_SECONDS
         ]
         return f"nothing heard for {_SILENT_SECONDS:.0f} s of {', '.join(silent)}" if silent else None
@@ -198,6 +215,7 @@ class Controller:
         objects.labels("workloads").set(len(inventory.workloads))
         objects.labels("pods").set(len(inventory.pods))
         objects.labels("replicasets").set(len(inventory.owners))
+        objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
         self._metrics.vanished.set(inventory.pods.vanished)
         self._metrics.unreadable.set(inventory.pods.unreadable)
         self._metrics.unattributed.set(

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from bizrq.clock import Clock
 from bizrq.cluster.reads import Reads
+from bizrq.controller.arrivals import know_classes
 from bizrq.domain.bizrq import LABEL, Bizrq
 from bizrq.domain.claims import claimant_of
 from bizrq.domain.resource_names import GpuResources
@@ -141,7 +142,9 @@ class Settlement:
             return "", 0
         uid, version = raw["metadata"]["uid"], int(raw["metadata"]["resourceVersion"])
         if _is_labelled(raw):
-            self._inventory().put_workload(read_workload(raw, kind, self._gpus))
+            workload = read_workload(raw, kind, self._gpus)
+            await know_classes(self._inventory(), self._reads, [workload])
+            self._inventory().put_workload(workload)
         else:
             self._inventory().remove_workload(uid, version)
         return uid, version

@@ -15,10 +15,26 @@ from bizrq.domain.amounts import add_into, key_by_key_max
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, keys_of_limit, keys_of_request
 
-__all__ = ["Container", "Held", "PodResources", "ResourceList", "held", "the_most_of", "unstated"]
+__all__ = [
+    "NO_OVERHEADS",
+    "Container",
+    "Held",
+    "Overheads",
+    "PodResources",
+    "ResourceList",
+    "held",
+    "the_most_of",
+    "unstated",
+    "with_overhead",
+]
 
 ResourceList = Mapping[str, Quantity]
 """Amount by container resource name, such as ``cpu`` or ``nvidia.com/gpu``."""
+
+Overheads = Mapping[str, ResourceList]
+"""What each RuntimeClass adds to a pod, by the name of the class; one that is not there adds nothing [P3]."""
+
+NO_OVERHEADS: Final[Overheads] = {}
 
 _MILLI: Final = 10**6  # nano-units in a milli-unit
 
@@ -47,7 +63,9 @@ class PodResources(msgspec.Struct, frozen=True, gc=False):
     """``spec.resources.requests`` of the pod as a whole."""
     limits: ResourceList = msgspec.field(default_factory=dict)
     overhead: ResourceList = msgspec.field(default_factory=dict)
-    """Of the pod's RuntimeClass; a template has none yet [P3]."""
+    """Of the pod's RuntimeClass, which the API server writes here; a template seldom states it [P3]."""
+    runtime_class: str = ""
+    """The name of its RuntimeClass; "" where it has none."""
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -71,9 +89,23 @@ def held(pod: PodResources) -> Held:
         requests |= _pod_level_requests(pod, requests)
         limits |= {name: amount for name, amount in pod.limits.items() if _is_pod_level(name)}
     if pod.overhead:
-        add_into(requests, pod.overhead)
-        add_into(limits, {name: amount for name, amount in pod.overhead.items() if limits.get(name)})
+        _add_overhead(requests, limits, pod.overhead)
     return Held(_in_milli(requests), _in_milli(limits))
+
+
+def with_overhead(pod: Held, overhead: ResourceList) -> Held:
+    """What ``pod`` holds once the overhead of its RuntimeClass has been added [P3]."""
+    if not overhead:
+        return pod
+    requests, limits = dict(pod.requests), dict(pod.limits)
+    _add_overhead(requests, limits, overhead)
+    return Held(_in_milli(requests), _in_milli(limits))
+
+
+def _add_overhead(requests: dict[str, Quantity], limits: dict[str, Quantity], overhead: ResourceList) -> None:
+    """Added last: to requests always, to limits only where that limit is there and not zero [P3]."""
+    add_into(requests, overhead)
+    add_into(limits, {name: amount for name, amount in overhead.items() if limits.get(name)})
 
 
 def the_most_of(left: Held, right: Held) -> Held:

@@ -7,14 +7,18 @@ What cannot be read is left out and reported with its path; nothing here raises.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from bizrq.domain.pod_resources import Container, PodResources, ResourceList
 from bizrq.domain.quantity import Quantity, QuantityError, from_json, parse
 
-__all__ = ["FieldProblem", "read_pod_spec"]
+__all__ = ["FieldProblem", "read_overhead", "read_pod_spec"]
+
+_CLASS_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""What a RuntimeClass can be called; a pod that names anything else is refused by the API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,22 @@ def read_pod_spec(spec: object, path: str = "spec") -> tuple[PodResources, list[
         requests=_amounts(whole.get("requests"), problems, path, ".resources.requests"),
         limits=_amounts(whole.get("limits"), problems, path, ".resources.limits"),
         overhead=_amounts(fields.get("overhead"), problems, path, ".overhead"),
+        runtime_class=_class_name(fields.get("runtimeClassName")),
     )
     return pod, problems
+
+
+def read_overhead(overhead: object) -> ResourceList:
+    """What a RuntimeClass adds to each pod, from its field ``overhead`` [P3].
+
+    What is no quantity is left out: the API server stores no such class.
+    """
+    problems: list[FieldProblem] = []
+    return _amounts(_mapping(overhead, problems).get("podFixed"), problems)
+
+
+def _class_name(value: object) -> str:
+    return value if isinstance(value, str) and _CLASS_NAME.fullmatch(value) else ""
 
 
 # The parts of a path are joined only where a problem is told: with 5 containers that is half of the time.

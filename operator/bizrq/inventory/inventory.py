@@ -8,10 +8,13 @@ from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
 from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.owners import Owners
 from bizrq.inventory.pods import Home, Pods
+from bizrq.inventory.reach import Reach
+from bizrq.inventory.runtime_classes import RuntimeClasses
 from bizrq.inventory.workloads import Workloads
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload
@@ -28,10 +31,13 @@ class Inventory:
 
     def __init__(self, wake: Callable[[str], None], gpus: GpuResources) -> None:
         self._wake = wake
+        self.gpus = gpus
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
         self.pods = Pods(self._home_of, wake, gpus)
         self.owners = Owners(self.pods.owner_known)
+        self.runtime_classes = RuntimeClasses(self._class_changed)
+        self.reach = Reach()
         self._homes: dict[str, Home] = {}
 
     # --- bizrqs ---
@@ -79,10 +85,14 @@ class Inventory:
     # --- workloads ---
 
     def put_workload(self, workload: Workload) -> None:
-        """Take over a version of a labelled workload."""
+        """Take over a version of a labelled workload; its RuntimeClasses add what they add now [P3]."""
+        overheads = self.runtime_classes.overheads
+        workload = workload.under(overheads, self.gpus)
         known = self.workloads.put(workload)
         if isinstance(known, bool):
             return
+        if known is not None and not known.has_pods_like(workload):
+            self.reach.replaced(known, overheads)
         if workload.problems and (known is None or known.problems != workload.problems):
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
@@ -105,6 +115,7 @@ class Inventory:
         known = self.workloads.remove(uid, version, seen)
         if known is not None:
             self._homes.pop(uid, None)
+            self.reach.forget(uid)
             self._wake(known.bizrq)
 
     def workloads_listed(
@@ -123,6 +134,15 @@ class Inventory:
         self.workloads.list_taken_over(kind, version)
         after = {name: self._total(name) for name in touched}
         return {name: (before[name], after[name]) for name in sorted(touched) if before[name] != after[name]}
+
+    def _class_changed(self, name: str, before: ResourceList) -> None:
+        """A RuntimeClass adds something else now: so the demand of all workloads that name it is another [P3]."""
+        now = self.runtime_classes.overheads
+        for workload in self.workloads:
+            if name in workload.runtime_classes:
+                self.reach.replaced(workload, {**now, name: before})
+                self.workloads.replace(workload.under(now, self.gpus))
+                self._wake(workload.bizrq)
 
     # --- housekeeping ---
 

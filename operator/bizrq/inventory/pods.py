@@ -62,6 +62,8 @@ class Pod(Charged, eq=False, gc=False):
     """UID of its controller."""
     namespace: str = ""
     held: Held | None = None
+    """The most that it was ever seen to hold."""
+    held_now: Held | None = None
     home: Home | None = None
     gone_since: int = 0
     """When its DELETED event arrived."""
@@ -240,7 +242,8 @@ class Pods:
         facts = facts_of(item)
         pod.interval = _same_or(pod.interval, follow(facts, pod.interval, at))
         pod.version = version
-        if held_now is not pod.held:
+        if held_now is not pod.held_now:
+            pod.held_now = held_now
             # Resized in place: until such a pod is charged in segments, the most that it was ever seen to hold.
             most = held_now if pod.held is None else the_most_of(pod.held, held_now)
             if most != pod.held:

@@ -55,6 +55,13 @@ class Workloads:
         add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
         return known
 
+    def replace(self, workload: Workload) -> None:
+        """Count the version that is known with another demand."""
+        known = self._by_uid[workload.uid]
+        self._take_out(known)
+        self._by_uid[workload.uid] = workload
+        add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
+
     def remove(self, uid: str, version: int, seen: int | None = None) -> Workload | None:
         """Forget a workload that was deleted, or lost its label, at ``version``: a watch tells both in one way.
 

@@ -67,6 +67,18 @@ class ControllerMetrics(_Metrics):
             "Labelled workloads whose bizrq does not exist: nobody is charged for them.",
             registry=self.registry,
         )
+        self.above = Gauge(
+            f"{_PREFIX}_pods_above_template",
+            "Pods that hold more of a limited key than the template of their workload says, at the last resync.",
+            ["bizrq"],
+            registry=self.registry,
+        )
+        self.above_amount = Gauge(
+            f"{_PREFIX}_pods_above_template_amount",
+            "How much more these pods hold together, in the unit of the key: cores, bytes, cards.",
+            ["bizrq", "key"],
+            registry=self.registry,
+        )
         self.vanished = Gauge(
             f"{_PREFIX}_pods_vanished",
             "Pods found gone by comparing lists since the start; their last hours may be missing.",

@@ -13,8 +13,8 @@ from typing import Any, Final
 from bizrq.cluster.reads import Reads
 from bizrq.domain.amounts import Amounts, key_by_key_max
 from bizrq.domain.bizrq import LABEL
-from bizrq.domain.demand import pod_amounts
-from bizrq.domain.pod_resources import held
+from bizrq.domain.demand import largest, never_grows, pod_amounts
+from bizrq.domain.pod_resources import NO_OVERHEADS, held
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import jobs_need_label, label_required, label_stays, resized, uncounted
@@ -24,7 +24,7 @@ from bizrq.webhook.cron_jobs import is_cron_job, label_of_jobs
 from bizrq.webhook.requesters import Owner, TrustedControllers, controller_of
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import Count, Kind, PodGroupAt
-from bizrq.workloads.read import read_templates, read_workload
+from bizrq.workloads.read import read_workload
 
 __all__ = ["RequiredReviews"]
 
@@ -98,7 +98,7 @@ class RequiredReviews:
 
     def _grows(self, kind: Kind, old: JSON, new: JSON) -> bool:
         before, after = (read_workload(raw, kind, self._gpus) for raw in (old, new))
-        return any(amount > before.demand.get(key, ZERO) for key, amount in after.demand.items()) or any(
+        return not never_grows(before.groups, after.groups) or any(
             problem not in before.problems for problem in after.problems
         )
 
@@ -136,14 +136,13 @@ class RequiredReviews:
         raw = await self._reads.workload(kind, namespace, owner.name)
         if raw is None or raw["metadata"]["uid"] != owner.uid:
             return {}
-        templates, _ = read_templates(raw, kind)
-        most: Amounts = {}
-        for template in templates:  # which of several a pod is of, it does not say
-            most = key_by_key_max(most, pod_amounts(held(template.pod), NO_MODELS, self._gpus))
-        return most
+        # Which of several groups a pod is of, it does not say.
+        most = largest(read_workload(raw, kind, self._gpus).groups, NO_OVERHEADS)
+        return {} if most is None else pod_amounts(most, NO_MODELS, self._gpus)
 
     def _held(self, spec: JSON) -> Amounts:
-        pod, _ = read_pod_spec(spec)
+        """What a pod holds without its overhead, which no resize changes, and which its template does not state."""
+        pod, _ = read_pod_spec({**spec, "overhead": None})
         return pod_amounts(held(pod), NO_MODELS, self._gpus)
 
 

@@ -15,8 +15,9 @@ from bizrq.domain.admission import Ask
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.claims import Growth
-from bizrq.domain.demand import PodGroup, demand
-from bizrq.domain.pod_resources import held
+from bizrq.domain.demand import PodGroup, demand, never_grows
+from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads
+from bizrq.domain.pod_template import read_overhead
 from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import no_such_bizrq
 from bizrq.domain.resource_names import GpuResources
@@ -37,10 +38,11 @@ _MOST_KEYS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """One version of an object: its JSON, and what was read from it."""
+    """One version of an object: its JSON, what was read from it, and what RuntimeClasses add to it."""
 
     raw: JSON
     workload: Workload
+    overheads: Overheads
 
 
 class WorkloadReviews:
@@ -91,7 +93,7 @@ class WorkloadReviews:
         return self._kinds.get((request.resource.group, request.resource.version, request.resource.resource))
 
     def _read(self, raw: JSON, kind: Kind) -> _Version:
-        return _Version(raw, read_workload(raw, kind, self._gpus))
+        return _Version(raw, read_workload(raw, kind, self._gpus), NO_OVERHEADS)
 
     async def _decide(
         self, request: Request, kind: Kind, old: _Version | None, new: _Version, deadline: float
@@ -105,6 +107,8 @@ class WorkloadReviews:
         # Before anything is looked up: who may not name a bizrq is told nothing of it, not even that there is one.
         if not stays and (refusal := await self._policy.rights.refuse_use(request, label)) is not None:
             return forbidden(refusal)
+        if not (old is not None and stays and _shrinks(old.workload, new.workload)):
+            old, new = await self._under_classes(old, new)
         had = old.workload.demand if old is not None and stays else {}
         grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
         known = old.workload.problems if old is not None and stays else ()
@@ -118,6 +122,22 @@ class WorkloadReviews:
                 f"{new.workload} names too many resources: {len(new.workload.demand)} keys, {_MOST_KEYS} at most"
             )
         return await self._claim(kind, old, new, had, request, deadline)
+
+    async def _under_classes(self, old: _Version | None, new: _Version) -> tuple[_Version | None, _Version]:
+        """Both with what the RuntimeClasses add that they name [P3], read live: a class may change at any time.
+
+        One that is not there adds nothing: the API server refuses pods that name it. Raises ``ClusterError``.
+        """
+        names = new.workload.runtime_classes | (old.workload.runtime_classes if old else frozenset())
+        if not names:
+            return old, new
+        found = {name: await self._reads.runtime_class(name) for name in sorted(names)}
+        overheads = {name: read_overhead(each.overhead) for name, each in found.items() if each}
+
+        def under(version: _Version) -> _Version:
+            return _Version(version.raw, version.workload.under(overheads, self._gpus), overheads)
+
+        return under(old) if old else None, under(new)
 
     async def _claim(  # noqa: PLR0917  # one caller, right above
         self, kind: Kind, old: _Version | None, new: _Version, had: Amounts, request: Request, deadline: float
@@ -153,16 +173,21 @@ class WorkloadReviews:
 
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
         """What the object would demand with another replica count, where it has exactly one group of pods."""
-        templates, _ = read_templates(version.raw, kind)
-        if len(templates) != 1:
+        workload = version.workload
+        if len(workload.groups) != 1:
             return None
-        pod, models = held(templates[0].pod), version.workload.models
+        pod, models = workload.groups[0].held_under(version.overheads), workload.models
         return lambda replicas: demand([PodGroup(replicas, pod)], models, self._gpus, count=kind.count_key)
 
 
 def _label(raw: JSON) -> str | None:
     """The name of the bizrq; None where there is no such label."""
     return (raw["metadata"].get("labels") or {}).get(LABEL)
+
+
+def _shrinks(old: Workload, new: Workload) -> bool:
+    """Whether ``new`` demands no more than ``old``, whatever RuntimeClasses add: then none need be read [A5]."""
+    return old.models == new.models and never_grows(old.groups, new.groups)
 
 
 def _replicas(scale: JSON) -> int:

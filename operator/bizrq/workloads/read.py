@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.demand import PodGroup, demand
-from bizrq.domain.pod_resources import PodResources, held
+from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads, PodResources, held
 from bizrq.domain.pod_template import FieldProblem, read_pod_spec
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.workloads.kind import Count, Kind, NothingWhen
@@ -35,6 +35,23 @@ class Workload:
     demand: Amounts
     problems: tuple[FieldProblem, ...] = ()
     """Fields that could not be read and are left out of ``demand`` [A14]."""
+    groups: tuple[PodGroup, ...] = ()
+    """What ``demand`` is the sum of, before RuntimeClasses add to it; empty where nothing is demanded now."""
+    runtime_classes: frozenset[str] = frozenset()
+    """The RuntimeClasses that add to ``demand`` [P3]."""
+
+    def has_pods_like(self, other: Workload) -> bool:
+        """Whether a pod of it holds what one of ``other`` does, group by group."""
+        return [(each.pod, each.runtime_class) for each in self.groups] == [
+            (each.pod, each.runtime_class) for each in other.groups
+        ]
+
+    def under(self, overheads: Overheads, gpus: GpuResources) -> Workload:
+        """The same, with what these RuntimeClasses add now."""
+        if not self.runtime_classes:
+            return self
+        counted = demand(self.groups, self.models, gpus, count=self.kind.count_key, overheads=overheads)
+        return replace(self, demand=counted)
 
     def __str__(self) -> str:
         """``deployments.apps/shop/web``, as in the lines of a status."""
@@ -51,12 +68,20 @@ class Template:
 
     @property
     def group(self) -> PodGroup:
-        """The same with what a pod of it holds."""
-        return PodGroup(self.replicas, held(self.pod))
+        """The same with what a pod of it holds.
+
+        An overhead that the template states itself is the overhead of its pods: the API server refuses each pod that
+        has another than its RuntimeClass (admission plugin RuntimeClass). An empty one it fills in.
+        """
+        return PodGroup(self.replicas, held(self.pod), "" if self.pod.overhead else self.pod.runtime_class)
 
 
-def read_workload(raw: Mapping[str, Any], kind: Kind, gpus: GpuResources) -> Workload:
+def read_workload(
+    raw: Mapping[str, Any], kind: Kind, gpus: GpuResources, overheads: Overheads = NO_OVERHEADS
+) -> Workload:
     """What one version of an object demands [K2, P1-P3]; ``raw`` is its JSON.
+
+    ``overheads`` is what RuntimeClasses add; ``Workload.under`` tells it later.
 
     Raises ``KeyError`` or ``ValueError`` only for what no API server sends (no name, no uid).
     """
@@ -64,6 +89,7 @@ def read_workload(raw: Mapping[str, Any], kind: Kind, gpus: GpuResources) -> Wor
     labels: Mapping[str, str] = metadata.get("labels") or {}
     models = read_models(labels)
     templates, problems = read_templates(raw, kind)
+    groups = tuple(each.group for each in templates)
     return Workload(
         uid=metadata["uid"],
         version=int(metadata.get("resourceVersion", 0)),
@@ -72,8 +98,10 @@ def read_workload(raw: Mapping[str, Any], kind: Kind, gpus: GpuResources) -> Wor
         name=metadata["name"],
         bizrq=labels.get(LABEL, ""),
         models=models,
-        demand=demand([each.group for each in templates], models, gpus, count=kind.count_key),
+        demand=demand(groups, models, gpus, count=kind.count_key, overheads=overheads),
         problems=tuple(problems),
+        groups=groups,
+        runtime_classes=frozenset(each.runtime_class for each in groups if each.runtime_class),
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bizrq.domain.amounts import key_by_key_max
-from bizrq.domain.demand import PodGroup, demand, pod_amounts
+from bizrq.domain.demand import PodGroup, demand, largest, never_grows, pod_amounts
 from bizrq.domain.pod_resources import Held
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, Models, key_problem
@@ -170,3 +170,87 @@ def test_amounts_are_exact_beyond_64_bits() -> None:
     """[K6] replicas of 2**31 - 1 with a lot of memory: nothing overflows."""
     whole = total([PodGroup(2**31 - 1, Held(amounts({"memory": "8000000000G"}), {}))], NO_MODELS)
     assert whole["memory"].nano == (2**31 - 1) * 8 * 10**18 * 10**9
+
+
+# --- what RuntimeClasses add [P3] ------------------------------------------------------------------------------------
+
+KATA = {"kata": amounts({"cpu": "250m", "memory": "128Mi"})}
+
+
+def test_each_pod_is_charged_the_overhead_of_its_runtime_class() -> None:
+    """[P3] on requests always, on limits where they are there."""
+    plain = group(4, limits={"cpu": "1"})
+    kata = PodGroup(plain.replicas, plain.pod, "kata")
+    result = texts(demand([kata, plain], NO_MODELS, DEFAULT_GPU_RESOURCES, count=COUNT, overheads=KATA))
+    assert result == {
+        COUNT: "1", "pods": "8", "cpu": "9", "requests.cpu": "9", "limits.cpu": "9",
+        "memory": "512Mi", "requests.memory": "512Mi",
+    }  # fmt: skip
+
+
+def test_a_runtime_class_that_is_not_there_adds_nothing() -> None:
+    """[P3] the API server refuses pods that name it."""
+    one = group(1, limits={"cpu": "1"})
+    kata = PodGroup(1, one.pod, "gone")
+    assert demand([kata], NO_MODELS, DEFAULT_GPU_RESOURCES, count=COUNT, overheads=KATA) == demand(
+        [one], NO_MODELS, DEFAULT_GPU_RESOURCES, count=COUNT
+    )
+
+
+def test_the_largest_pod_of_several_groups_is_taken_resource_by_resource() -> None:
+    """[P3]."""
+    groups = [
+        group(0, limits={"cpu": "1", "memory": "4Gi"}),
+        PodGroup(3, held_by(pod_spec(container(limits={"cpu": "2"}))), "kata"),
+    ]
+    most = largest(groups, KATA)
+    assert most is not None
+    assert texts(most.limits) == {"cpu": "2250m", "memory": "4Gi"}
+    assert largest([], KATA) is None
+
+
+def pod_groups() -> st.SearchStrategy[PodGroup]:
+    return st.builds(
+        PodGroup,
+        st.integers(0, 3),
+        st.builds(Held, resource_lists(), resource_lists()),
+        st.sampled_from(["", "kata", "gvisor"]),
+    )
+
+
+@given(
+    st.lists(st.tuples(pod_groups(), pod_groups()), max_size=2),
+    st.dictionaries(st.sampled_from(["kata", "gvisor"]), resource_lists()),
+)
+def test_what_never_grows_grows_under_no_overhead(
+    pairs: list[tuple[PodGroup, PodGroup]], overheads: dict[str, dict[str, Quantity]]
+) -> None:
+    """[A5, P3] such a change is allowed without a look at any RuntimeClass."""
+    before, after = [was for was, _ in pairs], [now for _, now in pairs]
+    if never_grows(before, after):
+        had, has = (
+            demand(each, NO_MODELS, DEFAULT_GPU_RESOURCES, count=COUNT, overheads=overheads) for each in (before, after)
+        )
+        assert all(amount <= had.get(key, amount * 0) for key, amount in has.items())
+
+
+@pytest.mark.parametrize(
+    ("after", "never"),
+    [
+        pytest.param(group(2, limits={"cpu": "1"}), True, id="the same"),
+        pytest.param(group(1, limits={"cpu": "1"}), True, id="fewer"),
+        pytest.param(group(2, limits={"cpu": "500m"}), True, id="smaller"),
+        pytest.param(group(2, limits={"cpu": "0"}), True, id="none"),
+        pytest.param(group(0, limits={"cpu": "9"}), True, id="larger, and no pod of it"),
+        pytest.param(group(3, limits={"cpu": "1m"}), False, id="more, though smaller"),
+        pytest.param(group(1, limits={"cpu": "1001m"}), False, id="larger, though fewer"),
+        pytest.param(group(1, limits={"cpu": "1", "memory": "1"}), False, id="one resource more"),
+    ],
+)
+def test_a_change_that_never_grows_is_known_without_overheads(after: PodGroup, *, never: bool) -> None:
+    """[A5]."""
+    before = group(2, limits={"cpu": "1"})
+    assert never_grows([before], [after]) is never
+    assert never_grows([before], [PodGroup(after.replicas, after.pod, "kata")]) is (after.replicas == 0)
+    assert never_grows([before], [after, after]) is (after.replicas == 0)
+    assert never_grows([before], []) is True, "suspended, or finished"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bizrq.domain.demand import PodGroup, demand
-from bizrq.domain.pod_resources import Container, PodResources, held, unstated
+from bizrq.domain.pod_resources import Container, PodResources, held, unstated, with_overhead
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, count_key
 from tests.support.build import container, held_by, pod_resources, pod_spec, texts
@@ -308,6 +308,13 @@ def test_one_more_container_never_makes_the_pod_hold_less(pod: PodResources, req
 def test_a_pod_that_states_nothing_holds_nothing() -> None:
     result = held_by(pod_spec(container()))
     assert (result.requests, result.limits) == ({}, {})
+
+
+@given(pods_resources(), resource_lists())
+def test_overhead_that_is_told_later_adds_the_same(pod: PodResources, overhead: dict[str, Quantity]) -> None:
+    """[P3] a template is known before the overhead of its RuntimeClass."""
+    bare = replace(pod, overhead={})
+    assert with_overhead(held(bare), overhead) == held(replace(pod, overhead=overhead))
 
 
 # --- what must be stated [P4] ----------------------------------------------------------------------------------------

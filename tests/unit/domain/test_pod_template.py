@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from bizrq.domain.pod_resources import Container, PodResources
-from bizrq.domain.pod_template import read_pod_spec
+from bizrq.domain.pod_template import read_overhead, read_pod_spec
 from tests.support.build import container, pod_spec, texts
 from tests.support.strategies import json_values
 
@@ -134,3 +134,29 @@ def test_nothing_that_json_can_say_raises(value: object) -> None:
         pod, problems = read_pod_spec(spec)
         assert isinstance(pod, PodResources)
         assert all(problem.path.startswith("spec") for problem in problems)
+
+
+# --- RuntimeClasses [P3] ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        pytest.param("kata-qemu.v2", "kata-qemu.v2", id="a name"),
+        pytest.param(None, "", id="null"),
+        pytest.param("", "", id="empty"),
+        pytest.param(7, "", id="a number"),
+        pytest.param({"a": 1}, "", id="an object"),
+        pytest.param("..", "", id="dots, which would lead elsewhere in a URL"),
+        pytest.param("a" * 254, "", id="too long"),
+        pytest.param("Kata", "", id="capitals"),
+    ],
+)
+def test_the_runtime_class_of_a_pod_is_one_that_can_exist_or_none(value, name):
+    pod, problems = read_pod_spec({"containers": [], "runtimeClassName": value})
+    assert (pod.runtime_class, problems) == (name, [])
+
+
+def test_the_overhead_of_a_runtime_class_is_read_as_amounts_are():
+    assert texts(read_overhead({"podFixed": {"cpu": "0.1234", "memory": "64Mi"}})) == {"cpu": "124m", "memory": "64Mi"}
+    assert [read_overhead(each) for each in (None, {}, {"podFixed": None}, "x", {"podFixed": {"cpu": "x"}})] == [{}] * 5

@@ -5,7 +5,7 @@ import pytest
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
 from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
-from tests.support.build import container, pod_spec, texts, workload
+from tests.support.build import amounts, container, pod_spec, texts, workload
 
 DEPLOYMENT, JOB = built_in()
 CORE = pod_spec(container(limits={"cpu": "1"}))
@@ -107,3 +107,46 @@ def test_a_spec_of_nonsense_is_no_error(spec):
     raw = workload()
     raw["spec"] = spec
     assert "pods" not in read(raw).demand or read(raw).demand["pods"].nano >= 0
+
+
+# --- RuntimeClasses [P3] ---
+
+
+def of_class(name="kata", **more):
+    return workload(replicas=2, template={**CORE, "runtimeClassName": name, **more})
+
+
+def cores(raw, overheads):
+    return str(read_workload(raw, DEPLOYMENT, DEFAULT_GPU_RESOURCES, overheads).demand["limits.cpu"])
+
+
+KATA = {"kata": amounts({"cpu": "250m"})}
+
+
+def test_a_template_demands_the_overhead_of_its_runtime_class():  # [P3]
+    assert cores(of_class(), KATA) == "2500m"
+    assert read(of_class()).runtime_classes == {"kata"}
+
+
+def test_a_runtime_class_that_is_not_there_adds_nothing():  # [P3]
+    assert cores(of_class("gone"), KATA) == "2"
+
+
+def test_an_overhead_that_a_template_states_itself_is_that_of_its_pods():  # [P3]
+    """Pods with another overhead than their RuntimeClass are refused: either they hold this much, or there are none."""
+    raw = of_class(overhead={"cpu": "10m"})
+    assert cores(raw, KATA) == "2020m"
+    assert read(raw).runtime_classes == frozenset()
+
+
+def test_an_empty_overhead_is_filled_in_from_the_runtime_class():  # [P3]
+    assert cores(of_class(overhead={}), KATA) == "2500m"
+
+
+def test_a_workload_that_was_read_is_counted_anew_under_other_overheads():  # [P3]
+    first = read(of_class())
+    later = first.under(KATA, DEFAULT_GPU_RESOURCES)
+    assert [str(each.demand["limits.cpu"]) for each in (first, later)] == ["2", "2500m"]
+    assert later == read_workload(of_class(), DEPLOYMENT, DEFAULT_GPU_RESOURCES, KATA)
+    plain = read(workload(template=CORE))
+    assert plain.under(KATA, DEFAULT_GPU_RESOURCES) is plain
