@@ -80,10 +80,10 @@ class OldServer:
 
 
 async def test_the_feed_remembers_what_was_seen_before_it_asks(controller):
-    feed = Feed(OldServer(7), controller.inventory, built_in(), DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
+    feed = Feed(OldServer(7), controller.reads, controller.inventory, built_in(), DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
     with pytest.raises(RestoredError):
         take_over(await feed.list_all(), controller.inventory)
-    feed = Feed(OldServer(10**6), controller.inventory, built_in(), DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
+    feed = Feed(OldServer(10**6), controller.reads, controller.inventory, built_in(), DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
     take_over(await feed.list_all(), controller.inventory)
 
 

@@ -48,7 +48,8 @@ async def begun(steps):
     """A process that has begun, as far as it comes while every part of it waits."""
     process = object.__new__(Controller)
     process.__dict__ |= {
-        "_feed": SimpleNamespace(list_all=steps.list_all),
+        "_runtime_classes": steps.part("runtimeclasses"),
+        "_feed": SimpleNamespace(list_all=steps.list_all, arrivals=steps.part("arrivals")),
         "_replica_sets": steps.part("replicasets"),
         "_pods": steps.part("pods"),
         "_sync": SimpleNamespace(run=steps.part("writes").run, trust=lambda _: steps.taken.append("taken over")),
@@ -64,14 +65,15 @@ async def begun(steps):
 
 
 async def test_no_write_before_the_first_list_of_every_kind(steps):
-    """Lists, ReplicaSets, pods; each taken over before the next begins, and all before the first write."""
+    """RuntimeClasses, lists, ReplicaSets, pods; each taken over before the next begins, and all before any write."""
     task = await begun(steps)
-    for expected in (["lists"], ["lists", "taken over", "replicasets"], ["lists", "taken over", "replicasets", "pods"]):
-        assert steps.taken == expected
+    known = ["runtimeclasses", "lists", "taken over", "arrivals", "replicasets", "pods"]
+    for begun_so_far in (1, 2, 5, 6):
+        assert steps.taken == known[:begun_so_far]
         steps.may_go_on.set()
         steps.may_go_on = asyncio.Event()
         await until_idle()
-    assert steps.taken[:4] == ["lists", "taken over", "replicasets", "pods"]
-    assert set(steps.taken[4:]) == {"writes", "events", "resync"}
+    assert steps.taken[:6] == known
+    assert set(steps.taken[6:]) == {"writes", "events", "resync"}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

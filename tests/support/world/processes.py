@@ -96,7 +96,7 @@ class Watcher(Controller):
         self._storage, self._loop = storage, loop
         self.reads.workloads = storage.workloads
         self.listed = Lists(storage)
-        feed = Feed(self.listed, self.inventory, [DEPLOYMENT], DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
+        feed = Feed(self.listed, self.reads, self.inventory, [DEPLOYMENT], DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
         self._feed = feed
         self._resync = Resync(feed, self.inventory, self.sync, clock, self.metrics, seconds=300)
         self._told: dict[str, int] = {}
