@@ -58,19 +58,21 @@ class RequiredReviews:
         if request.object is None or (request.operation == "UPDATE" and request.old_object is None):
             return invalid(f"this review of a {request.operation} lacks the object")
         at = request.resource
-        kind = self._kinds.get((at.group, at.version, at.resource))
+        is_pod = (at.group, at.resource) == _PODS
+        kind = None if is_pod else self._kinds.get((at.group, at.version, at.resource))
         match request.sub_resource:
-            case "resize" if (at.group, at.resource) == _PODS:
+            case "resize" if is_pod:
                 return await self._resize(request, request.object, request.old_object or {})
             case "scale" if kind is not None:
                 return await self._scale(request, kind, request.object)
-            case "" if kind is not None or (at.group, at.resource) == _PODS:
+            case "" if kind is not None or is_pod:
                 return self._labels(request, kind, request.object)
         return self._uncounted(request, request.object)
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
     def _labels(self, request: Request, kind: Kind | None, new: JSON) -> Verdict:
+        """Of a workload, or of a pod where ``kind`` is None."""
         old = request.old_object
         if _label(new) or self._is_child(request, kind, new):
             return Verdict.allow()
