@@ -3,6 +3,9 @@
 import pytest
 
 from bizrq.cluster.errors import Unavailable
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
+from bizrq.webhook.required import RequiredReviews
+from bizrq.workloads.kind import read_kinds
 from tests.support.build import container, pod, pod_spec, workload
 from tests.support.policy import REPLICA_SET_CONTROLLER, PolicyWebhook, owned
 from tests.support.quotas import counted
@@ -175,6 +178,22 @@ async def test_a_cron_job_whose_jobs_have_no_label_is_told_that_none_will_be_mad
     verdict = await ask(webhook, "CREATE", raw)
     assert verdict.allowed
     assert ["none of them is made" in each for each in verdict.warnings] == ([True] if label is None else [])
+
+
+async def test_pods_are_children_of_any_owner_also_where_pods_themselves_are_counted(clock):
+    """[A8, A11]"""
+    counted_pods = read_kinds(
+        "kinds: [{group: '', version: v1, resource: pods, kind: Pod, "
+        "podGroups: [{template: spec, replicas: [{path: spec.none, default: 1}]}]}]",
+        "pods.yaml",
+    )
+    webhook = PolicyWebhook(clock)
+    reviews = RequiredReviews(counted_pods, webhook.reads, DEFAULT_GPU_RESOURCES, webhook.policy.trusted)
+    webhook.routes = {"required": reviews.review}
+    webhook.user = "system:kube-controller-manager"
+    assert (await ask(webhook, "CREATE", owned(pod(), "apps/v1", "DaemonSet", "agent"))).allowed
+    webhook.user = "alice"
+    assert not (await ask(webhook, "CREATE", pod())).allowed
 
 
 async def test_nobody_needs_a_right_here(webhook):

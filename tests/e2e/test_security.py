@@ -15,6 +15,7 @@ import pytest
 
 from bizrq.domain.bizrq import LABEL
 from testbed.cluster import Cluster
+from testbed.errors import KubectlFailed
 from tests.support.bizrqs import bizrq
 from tests.support.instants import CPU, deployment
 from tests.support.kube import client, wait_until
@@ -332,6 +333,16 @@ def test_a_user_without_use_can_neither_name_a_group_nor_learn_its_figures(answe
     assert other == ours.replace("vision", "nobody"), "the same whether there is such a group or not"
 
 
+def test_the_command_in_the_refusal_says_whether_somebody_may(bed, answers):
+    """[A12]"""
+    cluster, _ = bed
+    refusal = told(answers, "create a Deployment for `vision`, which he may not use")
+    command = refusal.rpartition("see: kubectl ")[2].split()
+    assert cluster.kubectl(*command, user="alice").strip() == "yes"
+    with pytest.raises(KubectlFailed):
+        cluster.kubectl(*command, user="bob")
+
+
 def test_an_autoscaler_without_any_right_scales_what_is_there(answers):
     """[A12]"""
     assert told(answers, "scale it to 6 cores").startswith("allowed")
@@ -400,3 +411,27 @@ def test_a_label_of_a_namespace_holds_within_some_seconds(bed, answers):
         cluster.kubectl("delete", "deployment", "later", "--namespace=trial")
     cluster.kubectl("label", "namespace", "trial", "quota.bizrq.io/require-label-")
     wait_until(lambda: answer(cluster, attempt).startswith("allowed"), "a label is not required any more", 10)
+
+
+@pytest.mark.parametrize(
+    ("flag", "child", "huge"),
+    [
+        (
+            "--mode=warn",
+            "not enforced, would be refused: spec.parentBizGroup",
+            "not enforced, would be refused: exceeded",
+        ),
+        ("--authorize=false", "allowed", "refused: exceeded quota: audio"),
+    ],
+)
+def test_the_flags_reach_the_process(bed, answers, flag, child, huge):
+    """[A12] The last ones here: the configuration goes with these webhooks."""
+    cluster, _ = bed
+    with cluster.start_webhooks(1, [flag]) as others:
+        others.install()
+        try:
+            assert child in answer(cluster, create("carol", "a child", group("flag-kid", "audio", 1)))
+            cluster.kubectl("delete", "bizrq", "flag-kid")
+            assert huge in answer(cluster, create("bob", "too much", web("huge", "audio", "shop", 1000)))
+        finally:
+            cluster.kubectl("delete", "deployment", "huge", "--namespace=shop", "--ignore-not-found")
