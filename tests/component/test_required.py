@@ -53,6 +53,8 @@ async def ask(webhook, operation, new, old=None, *, resource=None, sub=""):
         pytest.param("alice", owned(pod(), "apps/v1", "ReplicaSet", "web-1"), "alice is none of the controllers",
                      id="a pod with an owner that anybody can write"),
         pytest.param(REPLICA_SET_CONTROLLER, pod(), f"pods pod: {REQUIRES}", id="a pod without an owner"),
+        pytest.param(REPLICA_SET_CONTROLLER, owned(pod(), "v1", "ConfigMap", "x", controller=False),
+                     f"pods pod: {REQUIRES}", id="a pod with an owner that does not control it"),
         pytest.param(CRON_JOB_CONTROLLER, owned(JOB, "batch/v1", "CronJob", "nightly"),
                      "its owner, a CronJob, is not counted, so it needs one itself",
                      id="a workload that is the child of one that is not counted"),

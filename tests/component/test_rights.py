@@ -238,6 +238,8 @@ async def test_who_may_grant_creates_and_raises_children_of_that_parent_only(web
                      id="a raise within its use"),
         pytest.param(counted(HARD, name="kid", parent="dept"),
                      counted({"limits.cpu": "10"}, name="kid", parent="dept"), True, id="a dropped key"),
+        pytest.param(kid("4"), counted({"limits.cpu": "4", "pods": "4", "cpu": "9"}, name="kid", parent="dept"), True,
+                     id="a key that is new, and takes something"),
         pytest.param(kid("4"), kid("2"), False, id="lowering"),
         pytest.param(kid("4"), kid("4", annotations={"a": "b"}), False, id="nothing that counts"),
     ],

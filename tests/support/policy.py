@@ -62,7 +62,8 @@ class PolicyWebhook(Webhook):
         return await super().ask(route, **({"userInfo": user} | request))
 
 
-def owned(raw: JSON, api_version: str, kind: str, name: str, uid: str = "") -> JSON:
-    """``raw`` with a controlling owner."""
-    owner = {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid or f"uid-{name}", "controller": True}
+def owned(raw: JSON, api_version: str, kind: str, name: str, uid: str = "", *, controller: bool = True) -> JSON:
+    """``raw`` with an owner, which controls it unless said otherwise."""
+    owner: JSON = {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid or f"uid-{name}"}
+    owner |= {"controller": True} if controller else {}
     return {**raw, "metadata": {**raw["metadata"], "ownerReferences": [owner]}}
