@@ -182,6 +182,16 @@ SAID: Final = {
         "dept-ai",
         [limit("limits.memory", "0", "1Ti", "4Ti"), limit("requests.nvidia.com/gpu", "0", "40", "64")],
     ),
+    "no right to use": refusals.may_not_use("alice", "team-audio", "shop"),
+    "no right to grant": refusals.may_not_grant("alice", "dept-ai"),
+    "no right to make a root": refusals.may_not_grant("alice", ""),
+    "no label": refusals.label_required("deployments.apps web", "shop"),
+    "a label that goes": refusals.label_stays("deployments.apps web", "shop"),
+    "a kind that is not counted": refusals.uncounted("daemonsets.apps agent", "shop", labelled=False),
+    "a CronJob without a label for its Jobs": refusals.jobs_need_label("cronjobs.batch nightly", "shop"),
+    "a pod that grows": refusals.resized(
+        "web-1", "shop", [(key, parse("1500m"), parse("1")) for key in ("cpu", "limits.cpu", "requests.cpu")]
+    ),
     "a warning": refusals.nearly_used("team-vision", [limit("limits.cpu", "20", "16", "40")], 90)[0],
 }
 """What the code says, in the cases that refusals.md shows."""

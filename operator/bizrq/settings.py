@@ -5,6 +5,7 @@ Flags and ``BIZRQ_*`` variables are read once, by the command line; everything e
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 
 __all__ = ["DEFAULT_GATHER_SECONDS", "DEFAULT_METRICS_PORT", "DEFAULT_RESYNC_SECONDS", "ControllerSettings"]
 __all__ += ["DEFAULT_DRAIN_SECONDS", "DEFAULT_PORT", "DEFAULT_WEBHOOK_METRICS_PORT", "WebhookSettings"]
+__all__ += ["DEFAULT_TRUSTED_CONTROLLERS", "Mode"]
 
 DEFAULT_RESYNC_SECONDS: Final = 300.0
 """Every status is recomputed and written at least this often [R2]."""
@@ -29,6 +31,25 @@ DEFAULT_PORT: Final = 9443
 
 DEFAULT_DRAIN_SECONDS: Final = 5.0
 """About what it takes until every API server knows that an endpoint is gone."""
+
+DEFAULT_TRUSTED_CONTROLLERS: Final = (
+    "system:kube-controller-manager",
+    *(
+        f"system:serviceaccount:kube-system:{name}-controller"
+        for name in ("deployment", "replicaset", "replication", "statefulset", "job", "cronjob", "daemon-set")
+    ),
+)
+"""User names whose children are believed to be children: Kubernetes' own controllers, which act under one name or,
+with ``--use-service-account-credentials``, under one each."""
+
+
+class Mode(enum.StrEnum):
+    """What becomes of a refusal."""
+
+    ENFORCE = "enforce"
+    """It is one."""
+    WARN = "warn"
+    """It is let through with a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +85,9 @@ class WebhookSettings:
     gpus: GpuResources = field(default=DEFAULT_GPU_RESOURCES)
     drain_seconds: float = DEFAULT_DRAIN_SECONDS
     """How long requests are still accepted after SIGTERM."""
+    authorize: bool = True
+    """Whether naming a bizrq and taking from one needs a right [A12]."""
+    trusted_controllers: tuple[str, ...] = DEFAULT_TRUSTED_CONTROLLERS
+    """User names whose children are believed to be children [A11, A12]."""
+    mode: Mode = Mode.ENFORCE
+    """What becomes of a refusal where the namespace says nothing of it."""

@@ -332,6 +332,25 @@ def test_a_duration_is_read_as_go_writes_it(text, seconds):
     assert seconds_of(text) == pytest.approx(seconds)
 
 
+async def test_whoever_softens_verdicts_has_the_last_word_on_what_hangs_or_breaks(served, ask):
+    """[A13] a cluster that only warns refuses nothing, not even then."""
+
+    def soften(route, request, verdict):
+        return Verdict.allow(f"{route} of {request.name}: {verdict.message}")
+
+    served.server._soften = soften
+    served.desk.free.clear()
+    async with asyncio.timeout(5):
+        _, response = await ask(path=f"/{TOKEN}/workloads?timeout=200ms")
+    assert response["allowed"]
+    assert response["warnings"] == ["workloads of web: this could not be decided in time; try again"]
+    served.desk.free.set()
+    served.server._routes["workloads"] = None
+    _, response = await ask(path=f"/{TOKEN}/workloads")
+    assert response["allowed"]
+    assert "internal error" in response["warnings"][0]
+
+
 async def test_a_handler_that_hangs_is_answered_for_in_time_and_goes_on_to_its_end(served, ask):  # [A13]
     served.desk.free.clear()
     async with asyncio.timeout(5):

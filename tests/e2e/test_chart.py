@@ -18,6 +18,7 @@ STATEFUL_SETS = {**DEPLOYMENTS, "resource": "statefulsets"}
 ROLLOUTS = {"group": "argoproj.io", "version": "v1alpha1", "resource": "rollouts", "scale": True}
 JOBS = {"group": "batch", "version": "v1", "resource": "jobs", "scale": False}
 PODS = {"group": "", "version": "v1", "resource": "pods", "scale": False}
+ROUTES = {each: each for each in ("bizrqs", "workloads", "cronjobs", "scale", "required")} | {"uncounted": "required"}
 
 
 def entries(workloads=None, **webhook):
@@ -56,10 +57,13 @@ def test_the_api_server_takes_it(cluster, webhook):
     assert [each["name"] for each in taken] == [
         "bizrqs.quota.bizrq.io",
         "workloads.quota.bizrq.io",
+        "cronjobs.quota.bizrq.io",
         "scale.quota.bizrq.io",
+        "required.quota.bizrq.io",
+        "uncounted.quota.bizrq.io",
     ]
     for each in taken:
-        assert each["failurePolicy"] == "Fail"
+        assert each["failurePolicy"] == ("Ignore" if each["name"].startswith("uncounted.") else "Fail")
         assert each["matchPolicy"] == "Equivalent"
         assert each["sideEffects"] == "NoneOnDryRun"
         assert each["timeoutSeconds"] == 5
@@ -68,7 +72,7 @@ def test_the_api_server_takes_it(cluster, webhook):
 
 def test_a_service_of_the_release_is_asked_below_the_token():
     assert {name: each["clientConfig"] for name, each in entries(pathToken=TOKEN).items()} == {
-        route: {
+        entry: {
             "service": {
                 "name": "bizrq-webhook",
                 "namespace": "bizrq-system",
@@ -76,14 +80,14 @@ def test_a_service_of_the_release_is_asked_below_the_token():
                 "path": f"/{TOKEN}/{route}",
             }
         }
-        for route in ("bizrqs", "workloads", "scale")
+        for entry, route in ROUTES.items()
     }
 
 
 def test_an_address_takes_the_place_of_the_service():
     url = f"https://127.0.0.1:9443/{TOKEN}"
     assert {name: each["clientConfig"] for name, each in entries(url=url, caBundle="Y2E=").items()} == {
-        route: {"url": f"{url}/{route}", "caBundle": "Y2E="} for route in ("bizrqs", "workloads", "scale")
+        entry: {"url": f"{url}/{route}", "caBundle": "Y2E="} for entry, route in ROUTES.items()
     }
 
 
@@ -103,7 +107,44 @@ def test_workloads_of_one_api_share_a_rule_and_scale_has_only_kinds_that_scale()
 
 
 def test_where_no_kind_scales_scaling_is_not_asked_for():
-    assert list(entries([JOBS], pathToken=TOKEN)) == ["bizrqs", "workloads"]
+    made = entries([JOBS], pathToken=TOKEN)
+    assert list(made) == ["bizrqs", "workloads", "cronjobs", "required", "uncounted"]
+    assert "scale" not in str(rules(made["required"]))
+
+
+def test_where_a_label_is_required_pods_are_asked_about_and_what_is_not_counted():
+    """[A11, A15] A kind is in one of the two entries: one that is counted is not warned about."""
+    made = entries([DEPLOYMENTS, JOBS, STATEFUL_SETS, PODS], pathToken=TOKEN)
+    both = ["CREATE", "UPDATE"]
+    assert rules(made["required"]) == [
+        ("apps", "v1", ["deployments", "statefulsets"], both),
+        ("batch", "v1", ["jobs"], both),
+        ("apps", "v1", ["deployments/scale", "statefulsets/scale"], ["UPDATE"]),
+        ("", "v1", ["pods"], both),
+        ("", "v1", ["pods/resize"], ["UPDATE"]),
+    ]
+    assert rules(made["uncounted"]) == [
+        ("", "v1", ["replicationcontrollers"], both),
+        ("apps", "v1", ["daemonsets", "replicasets"], both),
+        ("batch", "v1", ["cronjobs"], both),
+    ]
+    for entry in ("required", "uncounted"):
+        assert made[entry]["namespaceSelector"] == {
+            "matchLabels": {"quota.bizrq.io/require-label": "true"},
+            "matchExpressions": [REPAIR],
+        }
+        assert "objectSelector" not in made[entry]
+
+
+def test_the_names_of_trusted_controllers_stand_in_the_conditions(cluster):
+    """[A11] And the API server takes them, also where there are none."""
+    for names in (["system:serviceaccount:argo-rollouts:argo-rollouts", "a@example.com"], []):
+        made = chart.configuration({"webhook": {"pathToken": TOKEN}, "trustedControllers": names})
+        cluster.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(made))
+        for each in made["webhooks"]:
+            if each["name"].startswith(("required.", "uncounted.")):
+                listed = "', '".join(names)
+                assert f"in ['{listed}']" in each["matchConditions"][0]["expression"]
 
 
 def test_only_workloads_are_selected_by_their_label():
@@ -146,6 +187,8 @@ def test_whatever_is_selected_our_own_namespace_and_kube_system_are_left_out(ent
         pytest.param({"webhook": {"url": "https://h/t/"}}, "url", id="an address with a slash in the end"),
         pytest.param({"workloads": [{**JOBS, "scale": "no"}]}, "scale", id="a word for false"),
         pytest.param({"workloads": []}, "workloads", id="no kinds"),
+        pytest.param({"trustedControllers": ["it's"]}, "trustedControllers", id="a name that would end its quotes"),
+        pytest.param({"uncounted": [DEPLOYMENTS]}, "uncounted", id="a scale of what is not counted"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(values, message):
@@ -170,7 +213,10 @@ MAY = {
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
         "deployments.apps": {"get", "list"},
         "jobs.batch": {"get", "list"},
+        "namespaces": {"get"},
+        "replicasets.apps": {"get"},
         "runtimeclasses.node.k8s.io": {"get"},
+        "subjectaccessreviews.authorization.k8s.io": {"create"},
     },
 }
 
@@ -189,13 +235,42 @@ def _rights(cluster, user):
 
 
 def test_a_kind_that_is_added_to_the_values_is_added_to_the_rights():
-    roles = [each for each in chart.render(chart.CHART, {"workloads": [DEPLOYMENTS, ROLLOUTS, STATEFUL_SETS]})
-             if each["kind"] == "ClusterRole"]  # fmt: skip
-    for role, verbs in zip(roles, (["get", "list", "watch"], ["get", "list"]), strict=True):
-        assert role["rules"][-2:] == [
+    roles = _roles({"workloads": [DEPLOYMENTS, ROLLOUTS, STATEFUL_SETS]})
+    for role, verbs in (("bizrq-controller", ["get", "list", "watch"]), ("bizrq-webhook", ["get", "list"])):
+        assert roles[role]["rules"][-2:] == [
             {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": verbs},
             {"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": verbs},
         ]
+
+
+def _roles(values=None):
+    return {
+        each["metadata"]["name"]: each for each in chart.render(chart.CHART, values) if each["kind"] == "ClusterRole"
+    }
+
+
+def test_the_roles_for_people_have_what_their_names_say_and_are_bound_to_nobody():
+    """[A12]"""
+    roles = _roles()
+    read, write = {"get", "list", "watch"}, {"create", "update", "patch", "delete"}
+    for name, verbs in (("viewer", read), ("user", {"use"}), ("editor", {*read, *write, "grant"})):
+        (rule,) = roles[f"bizrq-{name}"]["rules"]
+        assert (rule["apiGroups"], rule["resources"]) == (["quota.bizrq.io"], ["bizgroupresourcequotas"])
+        assert set(rule["verbs"]) == verbs
+    bound = {each["roleRef"]["name"] for each in chart.render(chart.CHART) if each["kind"].endswith("Binding")}
+    assert bound == {"bizrq-controller", "bizrq-webhook"}
+
+
+def test_reading_comes_with_view_and_using_and_granting_with_none_of_the_usual_roles(cluster):
+    """[A12] With edit, everybody could use every quota in the namespaces they edit."""
+    operator_process.install(cluster.kubectl)
+    shown = {}
+    for role in ("view", "edit", "admin"):
+        rules_ = json.loads(cluster.kubectl("get", "clusterrole", role, "--output=json"))["rules"]
+        shown[role] = {
+            verb for rule in rules_ if "bizgroupresourcequotas" in rule["resources"] for verb in rule["verbs"]
+        }
+    assert shown == {role: {"get", "list", "watch"} for role in ("view", "edit", "admin")}
 
 
 def test_nobody_without_rights_may_change_the_configuration(cluster):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import time
 
 import pykube
@@ -14,7 +15,7 @@ from testbed import admission, operator_process
 from testbed.errors import KubectlFailed
 from testbed.identities import NAMESPACE
 from tests.support.bizrqs import bizrq, tree
-from tests.support.kube import deployment, job, wait_until
+from tests.support.kube import deployment, job, pod, wait_until
 from tests.support.reviews import recording_webhook
 
 pytestmark = pytest.mark.e2e
@@ -145,6 +146,26 @@ def test_a_label_that_comes_later_is_reviewed(admin, space, reviews):
     assert asked == ["/workloads UPDATE deployments web"]
 
 
+def test_a_cron_job_is_reviewed_where_the_label_of_its_jobs_is_new_or_changed(cluster, space, reviews):
+    """[A12] Its Jobs are made by a controller that is asked for no right."""
+
+    def made(labels):
+        template = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
+        jobs = {"metadata": {"labels": labels}, "spec": {"template": {"spec": template}}}
+        return json.dumps({
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "nightly", "namespace": space},
+            "spec": {"schedule": "0 0 31 2 *", "jobTemplate": jobs},
+        })  # fmt: skip
+
+    with reviews.meanwhile() as asked:
+        for labels in ({}, GROUP, {**GROUP, "note": "x"}, {LABEL: "other"}, {}):
+            cluster.kubectl("apply", "--filename=-", stdin=made(labels))
+        cluster.kubectl("delete", "cronjob", "nightly", "-n", space)
+    assert asked == ["/cronjobs UPDATE cronjobs nightly"]
+
+
 def test_status_and_the_work_of_controllers_are_let_by(cluster, admin, space, reviews):
     web = deployment(admin, "web", namespace=space, replicas=2, labels=GROUP)
     train = job(admin, "train", namespace=space, labels=GROUP, annotations={"testbed.bizrq.io/run-seconds": "0"})
@@ -178,6 +199,124 @@ def test_namespaces_that_are_not_selected_and_those_that_repair_others_are_let_b
         for each in made:
             each.patch({"spec": {"replicas": 1}})
             each.patch({"spec": {"replicas": 0}})
+    assert asked == []
+
+
+# --- where a label is required ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def strict(admin, reviews):
+    """A namespace that requires a label, and where the other entries do not look."""
+    made = pykube.Namespace(
+        admin,
+        {"metadata": {"name": f"t-{time.time_ns():x}-strict", "labels": {"quota.bizrq.io/require-label": "true"}}},
+    )
+    made.create()
+    yield made.name
+    made.delete()
+
+
+def test_what_has_no_label_is_asked_about_and_what_has_one_is_not(admin, strict, reviews):
+    """[A11] so a labelled workload is never reviewed, nor claimed, by two entries."""
+    made = [
+        deployment(admin, "web", namespace=strict, replicas=0),
+        deployment(admin, "mine", namespace=strict, replicas=0, labels=GROUP),
+        job(admin, "train", namespace=strict),
+        pod(admin, "bare", namespace=strict),
+    ]
+    with reviews.meanwhile() as asked, created(*made):
+        pass
+    assert [line for line in asked if "web-" not in line and "train-" not in line] == [
+        "/required CREATE deployments web",
+        "/required CREATE jobs train",
+        "/required CREATE pods bare",
+    ]
+
+
+def test_children_of_trusted_controllers_are_let_by(admin, strict, reviews):
+    """[A11] also while no webhook answers, so what runs heals."""
+    web = deployment(admin, "web", namespace=strict, replicas=2)
+    with reviews.meanwhile() as asked, created(web):
+        wait_until(lambda: web.reload() or web.obj["status"].get("availableReplicas") == 2, "its pods run")
+    assert asked == ["/required CREATE deployments web"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "patch", "count"),
+    [
+        pytest.param(GROUP, {"metadata": {"labels": {LABEL: None}}}, 1, id="the label goes"),
+        pytest.param(GROUP, {"metadata": {"labels": {LABEL: ""}}}, 1, id="the label gets empty"),
+        pytest.param(GROUP, {"metadata": {"labels": {LABEL: "other"}}}, 0, id="the label moves"),
+        pytest.param(GROUP, {"spec": {"replicas": 1}}, 0, id="growth with a label"),
+        pytest.param({}, {"spec": {"replicas": 1}}, 1, id="growth without one"),
+        pytest.param({}, {"metadata": {"annotations": {"note": "x"}}}, 0, id="annotation"),
+        pytest.param({}, {"metadata": {"labels": {"note": "x"}}}, 0, id="another label"),
+    ],
+)
+def test_a_change_is_asked_about_where_the_label_goes_or_is_missing(admin, strict, reviews, labels, patch, count):
+    """[A11]"""
+    web = deployment(admin, "web", namespace=strict, replicas=0, labels=labels)
+    with created(web), reviews.meanwhile() as asked:
+        web.patch(patch)
+    assert asked == ["/required UPDATE deployments web"] * count
+
+
+@pytest.mark.parametrize(("before", "after", "count"), [(0, 2, 1), (2, 3, 1), (3, 2, 0), (2, 0, 0)])
+def test_only_raising_by_scale_is_asked_about(cluster, admin, strict, reviews, before, after, count):
+    """[A11]"""
+    web = deployment(admin, "web", namespace=strict, replicas=before)
+    with created(web), reviews.meanwhile() as asked:
+        scale(cluster, web, after)
+    assert asked == ["/required UPDATE deployments/scale web"] * count
+
+
+def test_a_pod_is_asked_about_when_it_loses_its_label_or_is_resized(cluster, admin, strict, reviews):
+    """[A11, A15] It waits for a node, since those of a test bed do not say that they can resize."""
+    limits = {"cpu": "1", "memory": "1Gi"}
+    spec = {
+        "containers": [{"name": "main", "image": "none", "resources": {"limits": limits}}],
+        "nodeSelector": {"there-is": "none"},
+    }
+    bare = pod(admin, "bare", namespace=strict, spec=spec)
+    with created(bare), reviews.meanwhile() as asked:
+        bare.patch({"metadata": {"labels": GROUP}})
+        bare.patch({"metadata": {"labels": {LABEL: None}}})
+        more = {"name": "main", "resources": {"limits": limits | {"cpu": "2"}, "requests": limits | {"cpu": "2"}}}
+        patch = json.dumps({"spec": {"containers": [more]}})
+        cluster.kubectl("patch", "pod", "bare", "-n", strict, "--subresource=resize", f"--patch={patch}")
+    assert asked == ["/required UPDATE pods bare", "/required UPDATE pods/resize bare"]
+
+
+def test_kinds_that_are_not_counted_are_asked_about_unless_a_controller_made_them(cluster, strict, reviews):
+    """[A11]"""
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "main", "image": "none"}]}}
+    agent = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": strict},
+        "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template},
+    }
+    with reviews.meanwhile() as asked:
+        cluster.kubectl("create", "--filename=-", stdin=json.dumps(agent))
+        cluster.kubectl("set", "image", "daemonset/agent", "main=another", "-n", strict)
+        cluster.kubectl("annotate", "daemonset/agent", "note=x", "-n", strict)
+        cluster.kubectl("delete", "daemonset", "agent", "-n", strict)
+    assert asked == ["/required CREATE daemonsets agent", "/required UPDATE daemonsets agent"]
+
+
+def test_system_namespaces_require_nothing_whatever_their_labels_say(cluster, admin, reviews):
+    """[A11]"""
+    made = [deployment(admin, "labelled", namespace=each, replicas=0) for each in ("kube-system", NAMESPACE)]
+    try:
+        for each in ("kube-system", NAMESPACE):
+            cluster.kubectl("label", "namespace", each, "quota.bizrq.io/require-label=true")
+        with reviews.meanwhile() as asked, created(*made):
+            for each in made:
+                each.patch({"spec": {"replicas": 1}})
+    finally:
+        for each in ("kube-system", NAMESPACE):
+            cluster.kubectl("label", "namespace", each, "quota.bizrq.io/require-label-")
     assert asked == []
 
 
@@ -265,3 +404,39 @@ def test_while_no_webhook_answers_only_what_may_grow_something_is_refused(cluste
             web.patch({"metadata": {"annotations": {"note": "x"}}})
         finally:
             install(reviews.url, reviews.authority)
+
+
+def test_while_no_webhook_answers_what_runs_heals_where_a_label_is_required(cluster, admin, strict, reviews, install):
+    """[A11] Children of trusted controllers are not asked about, and what is only warned about does not wait."""
+    web = deployment(admin, "web", namespace=strict, replicas=2)
+    agent = json.dumps({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": strict},
+        "spec": {
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {
+                "metadata": {"labels": {"app": "x"}},
+                "spec": {"containers": [{"name": "main", "image": "none"}]},
+            },
+        },
+    })  # fmt: skip
+    with created(web):
+        wait_until(lambda: web.reload() or web.obj["status"].get("availableReplicas") == 2, "its pods run")
+        install(NOWHERE, reviews.authority)
+        try:
+            for refused in (
+                deployment(admin, "more", namespace=strict).create,
+                pod(admin, "bare", namespace=strict).create,
+                functools.partial(web.patch, {"spec": {"replicas": 3}}),
+            ):
+                with pytest.raises(pykube.exceptions.HTTPError, match=r"failed calling webhook .required\.quota"):
+                    refused()
+            cluster.kubectl("create", "--filename=-", stdin=agent)
+            cluster.kubectl("delete", "pods", "--selector=app=web", "-n", strict)
+            wait_until(lambda: web.reload() or web.obj["status"].get("availableReplicas") == 2, "they are made anew")
+            scale(cluster, web, 1)
+            web.patch({"metadata": {"annotations": {"note": "x"}}})
+        finally:
+            install(reviews.url, reviews.authority)
+            cluster.kubectl("delete", "daemonset", "agent", "-n", strict, "--ignore-not-found")

@@ -126,6 +126,8 @@ class StoreReads:
         self.store = store
         self.workloads: dict[tuple[str, str, str], JSON] = {}
         """Workload objects by id of the kind, namespace and name."""
+        self.namespaces: dict[str, dict[str, str]] = {}
+        """Labels of namespaces by name."""
         self.classes: dict[str, RuntimeClass] = {}
         """RuntimeClasses by name."""
         self.reads = 0
@@ -169,3 +171,7 @@ class StoreReads:
         """The names of all bizrqs."""
         self.reads += 1
         return self.store.names()
+
+    async def namespace_labels(self, name: str) -> dict[str, str]:
+        """The labels of a namespace; none where nobody said any."""
+        return dict(self.namespaces.get(name, {}))

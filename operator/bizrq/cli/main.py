@@ -21,8 +21,10 @@ from bizrq.settings import (
     DEFAULT_METRICS_PORT,
     DEFAULT_PORT,
     DEFAULT_RESYNC_SECONDS,
+    DEFAULT_TRUSTED_CONTROLLERS,
     DEFAULT_WEBHOOK_METRICS_PORT,
     ControllerSettings,
+    Mode,
     WebhookSettings,
 )
 
@@ -47,8 +49,15 @@ def _gpus(_context: click.Context, _parameter: click.Parameter, text: str) -> Gp
     return GpuResources(patterns)
 
 
-def _shared_options(*, metrics_port: int) -> Callable[[_F], _F]:
-    """The options of both processes; they differ in the default of the port."""
+def _names(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _shared_options(*, metrics_port: int, reviews: bool) -> Callable[[_F], _F]:
+    """The options of both processes; they differ in the default of the port.
+
+    Without ``reviews``, those that only matter there are taken and not passed on: so both may be given the same.
+    """
     options = (
         _option(
             "--metrics-port",
@@ -68,6 +77,22 @@ def _shared_options(*, metrics_port: int) -> Callable[[_F], _F]:
             callback=_gpus,
             help="Which extended resources are GPUs: names with commas between them, * allowed, of any domain or with "
             "one.",
+        ),
+        _option(
+            "--trusted-controllers",
+            default=",".join(DEFAULT_TRUSTED_CONTROLLERS),
+            callback=_names,
+            expose_value=reviews,
+            help="User names, with commas between them, whose children are believed to be children; it takes the place "
+            "of the default. Matters to the webhook only.",
+        ),
+        _option(
+            "--mode",
+            type=click.Choice([str(mode) for mode in Mode]),
+            default=str(Mode.ENFORCE),
+            expose_value=reviews,
+            help="warn: what would be refused is let through with a warning, and nothing is claimed. The label "
+            "quota.bizrq.io/mode of a namespace overrides it. Matters to the webhook only.",
         ),
         _option(
             "--log-format", type=click.Choice(FORMATS), default="text", help="How log lines are written, to stderr."
@@ -125,7 +150,7 @@ def main() -> None:
     default=DEFAULT_GATHER_SECONDS,
     help="Gather the events of one bizrq for so long into one write.",
 )
-@_shared_options(metrics_port=DEFAULT_METRICS_PORT)
+@_shared_options(metrics_port=DEFAULT_METRICS_PORT, reviews=False)
 def controller(  # noqa: PLR0917  # click calls by name
     resync_seconds: float,
     gather_seconds: float,
@@ -187,7 +212,14 @@ def controller(  # noqa: PLR0917  # click calls by name
     default=DEFAULT_DRAIN_SECONDS,
     help="After SIGTERM, serve for so long whoever still comes.",
 )
-@_shared_options(metrics_port=DEFAULT_WEBHOOK_METRICS_PORT)
+@_option(
+    "--authorize",
+    type=bool,
+    default=True,
+    metavar="true|false",
+    help="Whether naming a bizrq needs the verb use on it, and taking from one the verb grant.",
+)
+@_shared_options(metrics_port=DEFAULT_WEBHOOK_METRICS_PORT, reviews=True)
 def webhook(  # noqa: PLR0917  # click calls by name
     port: int,
     cert_file: Path,
@@ -195,9 +227,12 @@ def webhook(  # noqa: PLR0917  # click calls by name
     path_token_file: Path | None,
     client_ca_file: Path | None,
     drain_seconds: float,
+    authorize: bool,  # noqa: FBT001
     metrics_port: int,
     workloads: Path | None,
     gpu_resources: GpuResources,
+    trusted_controllers: tuple[str, ...],
+    mode: str,
     log_format: str,
     verbose: bool,  # noqa: FBT001
 ) -> None:
@@ -223,6 +258,9 @@ def webhook(  # noqa: PLR0917  # click calls by name
         metrics_port=metrics_port,
         gpus=gpu_resources,
         drain_seconds=drain_seconds,
+        authorize=authorize,
+        trusted_controllers=trusted_controllers,
+        mode=Mode(mode),
     )
     with _errors_told("webhook"):
         run_webhook(settings)

@@ -87,6 +87,14 @@ class Client:
         """Replace an object, or its status; the object as stored. Raises ``Conflict`` if somebody wrote first."""
         return await self._write("PUT", path, body, "application/json")
 
+    async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """The body of the answer, undecoded: of a question, as a review of somebody's access is one."""
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        async with self._sent(
+            "POST", path, body=msgspec.json.encode(body), content_type="application/json", timeout=timeout
+        ) as answer:
+            return await answer.read()
+
     async def patch(self, path: str, change: Mapping[str, Any]) -> dict[str, Any]:
         """Merge ``change`` into an object; the object as stored.
 

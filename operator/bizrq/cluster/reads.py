@@ -49,6 +49,9 @@ class Reads(Protocol):
     async def bizrq_names(self) -> list[str]:
         """The names of all bizrqs."""
 
+    async def namespace_labels(self, name: str) -> dict[str, str]:
+        """The labels of a namespace; none where there is no such namespace."""
+
     async def runtime_class(self, name: str) -> RuntimeClass | None:
         """One RuntimeClass; None where there is none."""
 
@@ -94,6 +97,11 @@ class ApiReads:
                 items, _ = await list_all(self._client, BIZRQS_URL, {}, accept=METADATA_ONLY)
                 self._names, self._named = [item["metadata"]["name"] for item in items], now
         return self._names
+
+    async def namespace_labels(self, name: str) -> dict[str, str]:
+        """The labels of a namespace; none where there is no such namespace."""
+        raw = await self._get(f"/api/v1/namespaces/{quote(name, safe='')}")
+        return {} if raw is None else raw["metadata"].get("labels") or {}
 
     async def runtime_class(self, name: str) -> RuntimeClass | None:
         """One RuntimeClass; None where there is none."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bizrq.domain.amounts import first_of
+from bizrq.domain.bizrq import GROUP, LABEL, PLURAL
 from bizrq.domain.cash import amount_text
 from bizrq.domain.quantity import ZERO, Quantity
 
@@ -18,12 +19,19 @@ __all__ = [
     "Limit",
     "exceeded",
     "fits",
+    "jobs_need_label",
     "key_missing",
+    "label_required",
+    "label_stays",
     "left_to_grant",
+    "may_not_grant",
+    "may_not_use",
     "must_specify",
     "nearly_used",
     "no_such_bizrq",
+    "resized",
     "spent",
+    "uncounted",
 ]
 
 
@@ -124,3 +132,66 @@ def nearly_used(bizrq: str, limits: Sequence[Limit], per_cent: int, *, verb: str
         of = f"{amount_text(limit.key, used)} of {amount_text(limit.key, limit.limited)}"
         warnings.append(f"quota {bizrq}: {share} % of {limit.key} is {verb} ({of})")
     return warnings
+
+
+# --- rights and labels -----------------------------------------------------------------------------------------------
+
+
+def may_not_use(user: str, bizrq: str, namespace: str) -> str:
+    """The refusal of a label that somebody may not set; the same whether there is such a bizrq or not [A12]."""
+    return (
+        f'label {LABEL}: {user} may not use "{bizrq}" in namespace {namespace}, if there is a BizGroupResourceQuota of '
+        "that name; whoever gives out rights can give the verb use on it, see: "
+        f"kubectl auth can-i use {PLURAL}.{GROUP}/{bizrq} -n {namespace}"
+    )
+
+
+def may_not_grant(user: str, parent: str) -> str:
+    """The refusal of who may not give away a parent's quota, or make or raise a root, whose ``parent`` is "" [A12]."""
+    if not parent:
+        return (
+            f"spec.hard: {user} may not grant a BizGroupResourceQuota without a parent: to make or raise one needs the "
+            f"verb grant on all {PLURAL}.{GROUP}"
+        )
+    return (
+        f'spec.parentBizGroup: {user} may not grant anything of "{parent}", if there is a BizGroupResourceQuota of '
+        "that name; to make or raise a child of it needs the verb grant on it"
+    )
+
+
+def label_required(what: str, namespace: str, advice: str = "") -> str:
+    """The refusal of ``what`` has no label where one is required [A11]."""
+    return (
+        f"{what}: namespace {namespace} requires the label {LABEL}: name in metadata.labels the bizrq that pays for it"
+        f"{advice and '; '}{advice}"
+    )
+
+
+def label_stays(what: str, namespace: str) -> str:
+    """The refusal of a label's removal [A11]."""
+    return f"{what}: namespace {namespace} requires the label {LABEL}: it may name another bizrq, but not be removed"
+
+
+def uncounted(what: str, namespace: str, *, labelled: bool) -> str:
+    """The warning about a kind that cannot be counted beforehand [A11]."""
+    label = f", with the label {LABEL} or without" if labelled else ""
+    return (
+        f"{what}: namespace {namespace} requires a bizrq, but this kind is not counted{label}: no quota limits its pods"
+    )
+
+
+def jobs_need_label(what: str, namespace: str) -> str:
+    """The warning about a CronJob that nothing will come of [A11]."""
+    return (
+        f"{what}: namespace {namespace} requires the label {LABEL} of its Jobs, in spec.jobTemplate.metadata.labels: "
+        "without it none of them is made"
+    )
+
+
+def resized(pod: str, namespace: str, over: Sequence[tuple[str, Quantity, Quantity]]) -> str:
+    """The refusal of a pod that would hold more than its template; ``over`` has key, new amount and most [A15]."""
+    told = first_of([f"{key}={new} (at most {most})" for key, new, most in over], str)
+    return (
+        f"pod {pod}: in namespace {namespace} a pod may not be resized above its template: {told}; change the template "
+        "instead"
+    )

@@ -118,6 +118,18 @@ class WebhookMetrics(_Metrics):
             "method, too_large, unreadable, slow.",
             "why",
         )
+        self.reviews_warned = self._counter(
+            "reviews_warned",
+            "Reviews that were allowed with a warning because of the mode warn, by route and by what they would have "
+            "been: refused, again.",
+            "route",
+            "verdict",
+        )
+        self.access_reviews = self._counter(
+            "access_reviews", "Questions to the API server for somebody's right, by answer: yes, no, failed.", "answer"
+        )
+        for answer in ("yes", "no", "failed"):
+            self.access_reviews.labels(answer)  # shown as 0 from the start, so that an increase can be seen
         self.claims_writes = self._counter(
             "claims_writes", "Writes of claims into a status, by outcome: stored, conflict, failed.", "outcome"
         )

@@ -1,4 +1,4 @@
-"""May this bizrq be created, changed or deleted? [T1-T7, K1-K4].
+"""May this bizrq be created, changed or deleted? [T1-T7, K1-K4, A12].
 
 What a child takes is claimed in its parent's status before the child exists or grows. A parent that gains a key, or
 goes, looks at its children by a list begun after the review, and at the claims in its own status: a child that is being
@@ -23,6 +23,7 @@ from bizrq.domain.resource_names import PODS, GpuResources, key_problem
 from bizrq.domain.tree import claimant_name, is_child, taken, takes
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
+from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import read_workload
@@ -42,8 +43,11 @@ _NAMED: Final = 5
 class BizrqReviews:
     """Reviews of bizrqs."""
 
-    def __init__(self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources) -> None:
+    def __init__(
+        self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources, policy: Policy
+    ) -> None:
         self._kinds, self._claiming, self._reads, self._gpus = tuple(kinds), claiming, reads, gpus
+        self._policy = policy
         self._count_keys = sorted(kind.count_key for kind in self._kinds)
 
     async def review(self, request: Request, deadline: float) -> Verdict:
@@ -55,16 +59,18 @@ class BizrqReviews:
         new = None if request.object is None else _read_new(request.object)
         match request.operation:
             case "CREATE" if new is not None:
-                return await self._create(new, deadline, dry_run=request.dry_run)
+                return await self._create(new, request, deadline)
             case "UPDATE" if new is not None and old is not None:
-                return await self._update(old, new, deadline, dry_run=request.dry_run)
+                return await self._update(old, new, request, deadline)
             case "DELETE" if old is not None:
                 return await self._delete(old)
         return invalid(f"this review of a {request.operation} lacks the object")
 
     # --- create and update -------------------------------------------------------------------------------------------
 
-    async def _create(self, new: Bizrq, deadline: float, *, dry_run: bool) -> Verdict:
+    async def _create(self, new: Bizrq, request: Request, deadline: float) -> Verdict:
+        if (refusal := await self._policy.rights.refuse_grant(request, new.parent)) is not None:
+            return forbidden(refusal)
         problems = self._problems(new, None)
         if problems:
             return invalid(problems)
@@ -74,9 +80,19 @@ class BizrqReviews:
         if circle:
             return forbidden(circle)
         growth = Growth(new.uid, 0, claimant_name(new.name), {}, takes(new.hard, {}), keys=frozenset(new.hard))
-        return await self._claim(new, growth, deadline, dry_run=dry_run)
+        return await self._claim(new, growth, request, deadline)
 
-    async def _update(self, old: Bizrq, new: Bizrq, deadline: float, *, dry_run: bool) -> Verdict:
+    async def _update(self, old: Bizrq, new: Bizrq, request: Request, deadline: float) -> Verdict:
+        # What it uses is that of the version under review; dropping a key is growth too [T2, T3].
+        took, would_take = taken(old), takes(new.hard, old.used)
+        grows = not old.hard.keys() <= new.hard.keys() or any(
+            amount > took.get(key, ZERO) for key, amount in would_take.items()
+        )
+        # A raise within its use takes nothing more now, and would once less is used. A root's new key only limits it.
+        if (_raises(old, new) or (grows and new.parent)) and (
+            refusal := await self._policy.rights.refuse_grant(request, new.parent)
+        ) is not None:
+            return forbidden(refusal)
         problems = self._problems(new, old)
         if problems:
             return invalid(problems)
@@ -87,12 +103,8 @@ class BizrqReviews:
             lacking = await self._lacking(old, gained)
             if lacking:
                 return forbidden(lacking)
-        # What it uses is that of the version under review; dropping a key is growth too [T2, T3].
-        took, would_take = taken(old), takes(new.hard, old.used)
         warnings = _over(old, new)
-        if old.hard.keys() <= new.hard.keys() and all(
-            amount <= took.get(key, ZERO) for key, amount in would_take.items()
-        ):
+        if not grows:
             return Verdict.allow(*warnings)
         if old.deleting:
             return forbidden(f"{old.name} is being deleted: its quota grows no more")
@@ -107,7 +119,7 @@ class BizrqReviews:
             keys=frozenset(new.hard),
             old_keys=frozenset(old.hard),
         )
-        verdict = await self._claim(new, growth, deadline, dry_run=dry_run)
+        verdict = await self._claim(new, growth, request, deadline)
         return Verdict.allow(*verdict.warnings, *warnings) if verdict.allowed else verdict
 
     def _problems(self, new: Bizrq, old: Bizrq | None) -> str:
@@ -141,14 +153,16 @@ class BizrqReviews:
             name = above.parent if above else ""
         return ""
 
-    async def _claim(self, child: Bizrq, growth: Growth, deadline: float, *, dry_run: bool) -> Verdict:
+    async def _claim(self, child: Bizrq, growth: Growth, request: Request, deadline: float) -> Verdict:
         async def look() -> tuple[str, int] | None:
             found = await self._reads.bizrq(child.name)
             return None if found is None else (found.uid, found.version)
 
+        dry_run = request.dry_run or await self._policy.modes.warns(request.namespace)
         verdict = await self._claiming.claim(child.parent, Ask(growth), deadline, dry_run=dry_run, look=look)
         if isinstance(verdict, Missing):
-            names, advice = await self._reads.bizrq_names(), "parents are created before their children"
+            told = await self._policy.rights.may_see_names(request, "grant")
+            names, advice = await self._reads.bizrq_names() if told else [], "parents are created before their children"
             return forbidden(no_such_bizrq("spec.parentBizGroup", child.parent, names, advice))
         return verdict
 
@@ -208,6 +222,11 @@ def _read_new(raw: Mapping[str, Any]) -> Bizrq:
     """An object that is about to be stored; that of a create has no version yet."""
     metadata = {"resourceVersion": "0", **raw["metadata"]}
     return read_bizrq({**raw, "metadata": metadata})
+
+
+def _raises(old: Bizrq, new: Bizrq) -> bool:
+    """Whether any limit is higher than it was, or gone."""
+    return any(key not in new.hard or new.hard[key] > amount for key, amount in old.hard.items())
 
 
 def _claims(bizrq: Bizrq) -> Iterator[Claim]:

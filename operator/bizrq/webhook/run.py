@@ -15,13 +15,17 @@ from typing import Final
 
 from bizrq import __version__
 from bizrq.clock import Clock, SystemClock
+from bizrq.cluster.access import ApiAccess
 from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import Credentials, load_credentials
+from bizrq.cluster.reads import ApiReads
+from bizrq.cluster.store import ApiStore
 from bizrq.domain.resource_names import GpuResources
 from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.settings import WebhookSettings
-from bizrq.webhook.routes import make_routes
+from bizrq.webhook.policy import Policy
+from bizrq.webhook.routes import routes_over
 from bizrq.webhook.server import AdmissionServer, Handler
 from bizrq.webhook.tls import Certificate
 from bizrq.webhook.tokens import PathTokens
@@ -29,7 +33,9 @@ from bizrq.workloads.kind import Kind, load_kinds
 
 __all__ = ["MakeRoutes", "Webhook", "run_webhook"]
 
-MakeRoutes = Callable[[Client, tuple[Kind, ...], GpuResources, Clock, WebhookMetrics], Mapping[str, Handler]]
+MakeRoutes = Callable[
+    [ApiStore, ApiReads, tuple[Kind, ...], GpuResources, Clock, WebhookMetrics, Policy], Mapping[str, Handler]
+]
 
 _POLL_SECONDS: Final = 5.0
 """How often certificate and tokens are looked at again; the kubelet itself takes up to a minute to replace them."""
@@ -44,7 +50,7 @@ def run_webhook(settings: WebhookSettings) -> None:
     a bad certificate or token file, ``OSError`` where a port is taken.
     """
     kinds = load_kinds(settings.workloads)
-    webhook = Webhook(settings, kinds, load_credentials(), SystemClock(), make_routes)
+    webhook = Webhook(settings, kinds, load_credentials(), SystemClock(), routes_over)
     # What is loaded by now stays; what a review makes is gone with its answer, and seldom in circles.
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
@@ -83,8 +89,9 @@ class Webhook:
             try:
                 await self._server.start()
                 log.info(
-                    "bizrq webhook %s: reviews on port %d, health and metrics on port %d",
-                    __version__, self._server.port, self._health.port,
+                    "bizrq webhook %s: reviews on port %d, health and metrics on port %d; mode %s%s",
+                    __version__, self._server.port, self._health.port, self._settings.mode,
+                    "" if self._settings.authorize else "; nobody needs a right to use or grant",
                 )  # fmt: skip
                 await asyncio.wait((refreshing, stopped), return_when=asyncio.FIRST_COMPLETED)
                 log.info("draining for %g s", self._settings.drain_seconds)
@@ -100,13 +107,21 @@ class Webhook:
                     raise result
 
     def _wire(self, client: Client) -> None:
-        settings, metrics = self._settings, self._metrics
+        settings, metrics, reads = self._settings, self._metrics, ApiReads(client)
+        policy = Policy.make(
+            reads,
+            metrics,
+            access=ApiAccess(client) if settings.authorize else None,
+            trusted_controllers=settings.trusted_controllers,
+            mode=settings.mode,
+        )
         self._server = AdmissionServer(
             settings.port,
-            self._make_routes(client, self._kinds, settings.gpus, self._clock, metrics),
+            self._make_routes(ApiStore(client), reads, self._kinds, settings.gpus, self._clock, metrics, policy),
             self._tokens.accept if self._tokens is not None else lambda _: False,
             self._certificate.context,
             metrics,
+            soften=policy.modes.soften_now,
         )
         self._health = HealthServer(
             settings.metrics_port,

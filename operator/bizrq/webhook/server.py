@@ -21,10 +21,13 @@ from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.connection import Connection
 from bizrq.webhook.review import BadReview, Request, Verdict, answer, read_review
 
-__all__ = ["AdmissionServer", "Handler", "seconds_of"]
+__all__ = ["AdmissionServer", "Handler", "Soften", "seconds_of"]
 
 Handler = Callable[[Request, float], Awaitable[Verdict]]
 """Decides one review; the second argument is the instant, of the loop's clock, at which the answer is too late."""
+
+Soften = Callable[[str, Request, Verdict], Verdict]
+"""What is answered in place of a verdict, by the route and the request."""
 
 _LARGEST_BODY: Final = 8 * 2**20
 """Bytes. A review holds an object twice, and etcd's limit for one is 1.5 MiB; in JSON it may be somewhat longer."""
@@ -78,12 +81,13 @@ class AdmissionServer:
         metrics: WebhookMetrics,
         *,
         finish_seconds: float = _FINISH_SECONDS,
+        soften: Soften = lambda _route, _request, verdict: verdict,
     ) -> None:
-        """``accepts`` says of a text whether it is a token."""
+        """``accepts`` says of a text whether it is a token; ``soften`` has the last word on what was not decided."""
         self.port = port
         """The port it listens on; once started, the real one."""
         self._routes, self._accepts, self._ssl_context, self._metrics = routes, accepts, ssl_context, metrics
-        self._finish_seconds = finish_seconds
+        self._finish_seconds, self._soften = finish_seconds, soften
         for route in routes:
             for verdict in _VERDICTS:
                 metrics.reviews.labels(route, verdict)  # shown as 0 from the start, so that an increase can be seen
@@ -202,7 +206,7 @@ class AdmissionServer:
             return task.result()
         self._metrics.review_failures.labels(route, "late").inc()
         log.warning("%s: not decided in time: %s", route, _described(review))
-        return Verdict.try_again("this could not be decided in time; try again")
+        return self._soften(route, review, Verdict.try_again("this could not be decided in time; try again"))
 
     async def _decide(self, route: str, review: Request, deadline: float) -> Verdict:
         try:
@@ -210,7 +214,8 @@ class AdmissionServer:
         except (Exception, asyncio.CancelledError):  # it may have waited for something that was cancelled
             self._metrics.review_failures.labels(route, "error").inc()
             log.exception("%s: an error in deciding %s", route, _described(review))
-            return Verdict.try_again("this could not be decided because of an internal error; try again")
+            verdict = Verdict.try_again("this could not be decided because of an internal error; try again")
+            return self._soften(route, review, verdict)
 
 
 def seconds_of(duration: str) -> float:

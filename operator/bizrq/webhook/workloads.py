@@ -1,4 +1,4 @@
-"""May this workload be created, changed or scaled? [A1-A7, A9, A14, P4].
+"""May this workload be created, changed or scaled? [A1-A7, A9, A12, A14, P4].
 
 Growth only: what grows nothing is allowed without a look at any bizrq, so that nothing that shrinks, heals or cleans
 up is ever held up by a quota [A5].
@@ -23,6 +23,7 @@ from bizrq.domain.refusals import no_such_bizrq
 from bizrq.domain.resource_names import GpuResources
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
+from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload, read_templates, read_workload
@@ -47,9 +48,11 @@ class _Version:
 class WorkloadReviews:
     """Reviews of labelled workloads, and of their scale subresources."""
 
-    def __init__(self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources) -> None:
+    def __init__(
+        self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources, policy: Policy
+    ) -> None:
         self._kinds = {(kind.group, kind.version, kind.resource): kind for kind in kinds}
-        self._claiming, self._reads, self._gpus = claiming, reads, gpus
+        self._claiming, self._reads, self._gpus, self._policy = claiming, reads, gpus, policy
 
     async def review(self, request: Request, deadline: float) -> Verdict:
         """A create or an update of a workload. Raises ``ClusterError`` where the API server cannot be asked."""
@@ -61,7 +64,7 @@ class WorkloadReviews:
         if request.object is None or (request.operation == "UPDATE" and request.old_object is None):
             return invalid(f"this review of a {request.operation} lacks the object")
         old = None if request.old_object is None else self._read(request.old_object, kind)
-        return await self._decide(kind, old, self._read(request.object, kind), deadline, dry_run=request.dry_run)
+        return await self._decide(request, kind, old, self._read(request.object, kind), deadline)
 
     async def scale(self, request: Request, deadline: float) -> Verdict:
         """A change of the scale subresource [A9]: the workload is read live, for a Scale has no labels."""
@@ -84,7 +87,7 @@ class WorkloadReviews:
             return Verdict.try_again(f"{kind.id} {seen['name']} was read from an API server that lags behind")
         old = self._read(raw, kind)
         new = self._read(_with(raw, kind.scale, replicas), kind)
-        return await self._decide(kind, old, new, deadline, dry_run=request.dry_run)
+        return await self._decide(request, kind, old, new, deadline)
 
     def _kind(self, request: Request) -> Kind | None:
         return self._kinds.get((request.resource.group, request.resource.version, request.resource.resource))
@@ -93,7 +96,7 @@ class WorkloadReviews:
         return _Version(raw, read_workload(raw, kind, self._gpus), NO_OVERHEADS)
 
     async def _decide(
-        self, kind: Kind, old: _Version | None, new: _Version, deadline: float, *, dry_run: bool
+        self, request: Request, kind: Kind, old: _Version | None, new: _Version, deadline: float
     ) -> Verdict:
         label, before = _label(new.raw), None if old is None else _label(old.raw)
         if label == "" and before != "":
@@ -101,6 +104,9 @@ class WorkloadReviews:
         if not label:
             return Verdict.allow()
         stays = old is not None and before == label
+        # Before anything is looked up: who may not name a bizrq is told nothing of it, not even that there is one.
+        if not stays and (refusal := await self._policy.rights.refuse_use(request, label)) is not None:
+            return forbidden(refusal)
         if not (old is not None and stays and _shrinks(old.workload, new.workload)):
             old, new = await self._under_classes(old, new)
         had = old.workload.demand if old is not None and stays else {}
@@ -115,7 +121,7 @@ class WorkloadReviews:
             return invalid(
                 f"{new.workload} names too many resources: {len(new.workload.demand)} keys, {_MOST_KEYS} at most"
             )
-        return await self._claim(kind, old, new, had, deadline, dry_run=dry_run)
+        return await self._claim(kind, old, new, had, request, deadline)
 
     async def _under_classes(self, old: _Version | None, new: _Version) -> tuple[_Version | None, _Version]:
         """Both with what the RuntimeClasses add that they name [P3], read live: a class may change at any time.
@@ -133,8 +139,8 @@ class WorkloadReviews:
 
         return under(old) if old else None, under(new)
 
-    async def _claim(
-        self, kind: Kind, old: _Version | None, new: _Version, had: Amounts, deadline: float, *, dry_run: bool
+    async def _claim(  # noqa: PLR0917  # one caller, right above
+        self, kind: Kind, old: _Version | None, new: _Version, had: Amounts, request: Request, deadline: float
     ) -> Verdict:
         workload = new.workload
         templates, _ = read_templates(new.raw, kind)
@@ -157,9 +163,12 @@ class WorkloadReviews:
             raw = await self._reads.workload(kind, workload.namespace, workload.name)
             return None if raw is None else (raw["metadata"]["uid"], int(raw["metadata"]["resourceVersion"]))
 
+        dry_run = request.dry_run or await self._policy.modes.warns(request.namespace)
         verdict = await self._claiming.claim(workload.bizrq, ask, deadline, dry_run=dry_run, look=look)
         if isinstance(verdict, Missing):
-            return forbidden(no_such_bizrq(f"label {LABEL}", workload.bizrq, await self._reads.bizrq_names()))
+            told = await self._policy.rights.may_see_names(request, "use")
+            names = await self._reads.bizrq_names() if told else []
+            return forbidden(no_such_bizrq(f"label {LABEL}", workload.bizrq, names))
         return verdict
 
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:

@@ -10,7 +10,7 @@ import bizrq.controller.run
 import bizrq.webhook.run
 from bizrq import __version__
 from bizrq.cli.main import main
-from bizrq.settings import ControllerSettings, WebhookSettings
+from bizrq.settings import ControllerSettings, Mode, WebhookSettings
 
 
 @pytest.fixture
@@ -133,6 +133,54 @@ def test_the_webhook_lets_nobody_ask_unless_it_is_told_who_may(webhook_told, fil
     assert "--client-ca-file" in result.output
     for who in ("path-token-file", "client-ca-file"):
         assert run("webhook", files["cert-file"], files["key-file"], files[who]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "authorize"),
+    [
+        ([], {}, True),
+        (["--authorize=false"], {}, False),
+        (["--authorize=true"], {"BIZRQ_AUTHORIZE": "false"}, True),
+        ([], {"BIZRQ_AUTHORIZE": "false"}, False),
+        (["--authorize", "true"], {}, True),
+    ],
+)
+def test_rights_are_asked_for_unless_it_is_turned_off(webhook_told, files, arguments, env, authorize):
+    """[A12]"""
+    result = run("webhook", files["cert-file"], files["key-file"], files["path-token-file"], *arguments, env=env)
+    assert result.exit_code == 0, result.output
+    assert webhook_told[0].authorize == authorize
+
+
+def test_trusted_controllers_are_names_with_commas_that_take_the_place_of_the_default(webhook_told, files):
+    """[A8, A11, A12]"""
+    needed = (files["cert-file"], files["key-file"], files["path-token-file"])
+    run("webhook", *needed)
+    run("webhook", *needed, "--trusted-controllers=system:kube-controller-manager, system:serviceaccount:a:b,")
+    assert [each.trusted_controllers for each in webhook_told] == [
+        (
+            "system:kube-controller-manager",
+            "system:serviceaccount:kube-system:deployment-controller",
+            "system:serviceaccount:kube-system:replicaset-controller",
+            "system:serviceaccount:kube-system:replication-controller",
+            "system:serviceaccount:kube-system:statefulset-controller",
+            "system:serviceaccount:kube-system:job-controller",
+            "system:serviceaccount:kube-system:cronjob-controller",
+            "system:serviceaccount:kube-system:daemon-set-controller",
+        ),
+        ("system:kube-controller-manager", "system:serviceaccount:a:b"),
+    ]
+
+
+def test_the_mode_is_enforce_or_warn_and_the_controller_takes_it_too(webhook_told, told, files):
+    """Both processes may be given the same."""
+    needed = (files["cert-file"], files["key-file"], files["path-token-file"])
+    run("webhook", *needed)
+    run("webhook", *needed, env={"BIZRQ_MODE": "warn"})
+    assert [each.mode for each in webhook_told] == [Mode.ENFORCE, Mode.WARN]
+    assert "'off' is not one of 'enforce', 'warn'" in run("webhook", *needed, "--mode=off").output
+    assert run("controller", "--mode=warn", "--trusted-controllers=a").exit_code == 0
+    assert run("controller", "--mode=off").exit_code == 2
 
 
 @pytest.mark.parametrize("missing", ["cert-file", "key-file"])
