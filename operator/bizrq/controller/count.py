@@ -6,9 +6,10 @@ Everything that a status says comes from here: the inventory and one instant go 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
+from bizrq.controller.leftovers import what_stays
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, total
 from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
 from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
@@ -18,6 +19,7 @@ from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
 from bizrq.domain.tree import circle_above, is_child, missing_keys, taken, taken_by_all
 from bizrq.inventory.inventory import Inventory
+from bizrq.workloads.read import Workload
 
 __all__ = ["ViewTooOldError", "count"]
 
@@ -41,11 +43,16 @@ def count(
     settled: Iterable[str] = (),
     leaving: Bizrq | None = None,
     gone: Container[str] = (),
+    before: Mapping[str, Workload] | None = None,
+    is_as_late: Callable[[str, int], bool] = lambda *_: True,
+    strangers: Callable[[], Amounts] = dict,
 ) -> Counted:
     """What the status of ``bizrq`` must say at ``now``.
 
     ``settled`` are lines of claims that a live read has closed [A4]; ``leaving`` is a child whose hours move into the
     ledger with this status, and ``gone`` are the UIDs of such children that a live read has shown gone [T7].
+
+    ``before``, ``is_as_late`` and ``strangers`` are those of ``what_stays`` [P5].
 
     Raises ``ViewTooOldError`` while the view of pods is older than the one behind the status [C4].
     """
@@ -70,19 +77,32 @@ def count(
     circle = circle_above(bizrq, inventory.bizrqs.get)
     claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(bizrq, inventory)})
     unread = any(not is_readable(line) for line in claims)
-    claimed_own, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
+    _, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
+    stays = what_stays(
+        bizrq,
+        inventory,
+        claims=claims_of_workloads(bizrq.claims).values(),
+        open_claims=claims_of_workloads(claims).values(),
+        before=before or {},
+        is_as_late=is_as_late,
+        strangers=strangers,
+        now=now,
+    )
     children: dict[str, Quantity] = {}
     if bizrq.name not in circle:
         leavers = {each.uid for each in absorbed}
         children = taken_by_all(inventory.bizrqs.children(bizrq.name), without_hours=leavers)
         add_into(children, claimed_by_children)
-    own = total((inventory.workloads.total(bizrq.name), claimed_own))
+    own = total((inventory.workloads.total(bizrq.name), stays.extra))
     if unread:
         own, children = _not_below(bizrq, own, children)
     return Counted(
         own=own,
         children=children,
         claims=claims,
+        leftovers=stays.lines,
+        unsure=stays.unsure,
+        rest=stays.rest,
         absorbed=absorbed,
         books=books,
         now=now,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,8 @@ from bizrq.domain.demand import pod_amounts
 from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow
 from bizrq.domain.pod_resources import Held, held, the_most_of
 from bizrq.domain.pod_template import read_pod_spec
-from bizrq.domain.resource_names import GpuResources, Models
+from bizrq.domain.quantity import Quantity
+from bizrq.domain.resource_names import PODS, GpuResources, Models
 
 __all__ = ["Home", "Pod", "Pods"]
 
@@ -67,6 +68,13 @@ class Pod(Charged, eq=False, gc=False):
     """When its DELETED event arrived."""
     last_list: int = 0
     """Number of the last list that had it."""
+    owner_kind: str = ""
+    """Kind of its controller."""
+
+    def holds(self, now: int) -> bool:
+        """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
+        interval = self.interval
+        return self.deleted_at is None and interval.end is None and (interval.cut is None or interval.cut > now)
 
 
 class Pods:
@@ -102,6 +110,31 @@ class Pods:
     def of(self, bizrq: str) -> Iterator[Pod]:
         """The pods attributed to a bizrq: those that exist, and those that are gone and not forgotten yet."""
         return iter(self._by_bizrq.get(bizrq, ()))
+
+    def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
+        """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
+
+        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end.
+        """
+        milli: dict[str, int] = {}
+        count = 0
+        for owner in controllers:
+            for pod in self._by_owner.get(owner, ()):
+                if pod.holds(now) and pod.held is not None:
+                    count += 1
+                    for key, amount in self._charged(pod.held, models).items():
+                        milli[key] = milli.get(key, 0) + amount
+        total = {key: Quantity.from_milli(amount) for key, amount in milli.items()}
+        return {**total, PODS: Quantity.of(count)} if count else total
+
+    def strangers(self, now: int) -> Iterator[Pod]:
+        """The pods that hold something and whose workload is not known."""
+        return (pod for pod in self._by_uid.values() if pod.home is None and pod.owner is not None and pod.holds(now))
+
+    @property
+    def version(self) -> int:
+        """Up to which version everything that happened to pods is known; -1 before the first list."""
+        return self._version
 
     def has_owner(self, uid: str) -> bool:
         """Whether a pod is known that this UID controls."""
@@ -225,6 +258,7 @@ class Pods:
     def _new(self, item: PodObject) -> Pod:
         uid, owner = item.metadata.uid, item.metadata.controller
         pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, None, uid, owner, sys.intern(item.metadata.namespace))
+        pod.owner_kind = sys.intern(item.metadata.controller_kind)
         self._by_uid[uid] = pod
         if owner is not None:
             siblings = self._by_owner.get(owner)

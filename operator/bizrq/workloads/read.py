@@ -35,6 +35,8 @@ class Workload:
     demand: Amounts
     problems: tuple[FieldProblem, ...] = ()
     """Fields that could not be read and are left out of ``demand`` [A14]."""
+    settled: bool = True
+    """Its controller has seen this spec: of an older one no more pods are made [P5]."""
 
     def __str__(self) -> str:
         """``deployments.apps/shop/web``, as in the lines of a status."""
@@ -74,7 +76,13 @@ def read_workload(raw: Mapping[str, Any], kind: Kind, gpus: GpuResources) -> Wor
         models=models,
         demand=demand([each.group for each in templates], models, gpus, count=kind.count_key),
         problems=tuple(problems),
+        settled=not kind.observes or _observed(raw) >= metadata.get("generation", 0),
     )
+
+
+def _observed(raw: Mapping[str, Any]) -> int:
+    observed = _at(raw, ("status", "observedGeneration"))
+    return observed if isinstance(observed, int) else 0
 
 
 def read_models(labels: Mapping[str, str]) -> Models:
