@@ -6,13 +6,15 @@ Nothing here comes from a cache but names, for a hint: every other read is of wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from bizrq.cluster.client import Client
 from bizrq.cluster.errors import NotFound
-from bizrq.cluster.lists import METADATA_ONLY, list_all
+from bizrq.cluster.lists import METADATA_ONLY, first_page, list_all
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
 from bizrq.workloads.kind import Kind
@@ -22,6 +24,10 @@ __all__ = ["ApiReads", "Reads"]
 JSON = dict[str, Any]
 
 _NAMES_SECONDS: Final = 5.0
+
+_PODS: Final = "/api/v1/pods"
+_REPLICA_SETS: Final = "/apis/apps/v1/replicasets"
+_POD_PAGE: Final = 1000
 
 
 class Reads(Protocol):
@@ -41,6 +47,15 @@ class Reads(Protocol):
 
     async def bizrq_names(self) -> list[str]:
         """The names of all bizrqs."""
+
+    async def pods_version(self) -> int:
+        """A version that nothing that happened to pods until now is later than."""
+
+    async def pods_in(self, namespace: str) -> dict[str, int] | None:
+        """The versions of the pods of a namespace by UID; None where they are more than a page."""
+
+    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
+        """The UIDs of all objects of these kinds, and of all ReplicaSets, labelled or not."""
 
 
 class ApiReads:
@@ -81,6 +96,27 @@ class ApiReads:
                 items, _ = await list_all(self._client, BIZRQS_URL, {}, accept=METADATA_ONLY)
                 self._names, self._named = [item["metadata"]["name"] for item in items], now
         return self._names
+
+    async def pods_version(self) -> int:
+        """A version that nothing that happened to pods until now is later than."""
+        return (await first_page(self._client, _PODS, limit=1))[1]
+
+    async def pods_in(self, namespace: str) -> dict[str, int] | None:
+        """The versions of the pods of a namespace by UID; None where they are more than a page."""
+        url = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
+        items, _, complete = await first_page(self._client, url, limit=_POD_PAGE)
+        if not complete:
+            return None
+        return {each["metadata"]["uid"]: int(each["metadata"]["resourceVersion"]) for each in items}
+
+    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
+        """The UIDs of all objects of these kinds, and of all ReplicaSets, labelled or not."""
+        uids = set()
+        for url in {*(kind.url for kind in kinds), _REPLICA_SETS}:
+            with contextlib.suppress(NotFound):
+                items, _ = await list_all(self._client, url, {}, accept=METADATA_ONLY)
+                uids |= {each["metadata"]["uid"] for each in items}
+        return uids
 
     async def _get(self, url: str) -> JSON | None:
         try:

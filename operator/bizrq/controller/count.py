@@ -6,10 +6,10 @@ Everything that a status says comes from here: the inventory and one instant go 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from typing import Final
 
-from bizrq.controller.leftovers import what_stays
+from bizrq.controller.leftovers import Memory, what_stays
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, total
 from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
 from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
@@ -19,7 +19,6 @@ from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
 from bizrq.domain.tree import circle_above, is_child, missing_keys, taken, taken_by_all
 from bizrq.inventory.inventory import Inventory
-from bizrq.workloads.read import Workload
 
 __all__ = ["ViewTooOldError", "count"]
 
@@ -43,16 +42,14 @@ def count(
     settled: Iterable[str] = (),
     leaving: Bizrq | None = None,
     gone: Container[str] = (),
-    before: Mapping[str, Workload] | None = None,
-    is_as_late: Callable[[str, int], bool] = lambda *_: True,
-    strangers: Callable[[], Amounts] = dict,
+    memory: Memory | None = None,
 ) -> Counted:
     """What the status of ``bizrq`` must say at ``now``.
 
     ``settled`` are lines of claims that a live read has closed [A4]; ``leaving`` is a child whose hours move into the
     ledger with this status, and ``gone`` are the UIDs of such children that a live read has shown gone [T7].
 
-    ``before``, ``is_as_late`` and ``strangers`` are those of ``what_stays`` [P5].
+    ``memory`` is for what pods hold beyond the demand [P5].
 
     Raises ``ViewTooOldError`` while the view of pods is older than the one behind the status [C4].
     """
@@ -78,14 +75,14 @@ def count(
     claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(bizrq, inventory)})
     unread = any(not is_readable(line) for line in claims)
     _, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
+    still_open = set(claims)
+    of_workloads = claims_of_workloads(bizrq.claims)
     stays = what_stays(
         bizrq,
         inventory,
-        claims=claims_of_workloads(bizrq.claims).values(),
-        open_claims=claims_of_workloads(claims).values(),
-        before=before or {},
-        is_as_late=is_as_late,
-        strangers=strangers,
+        memory or Memory(),
+        claims=of_workloads.values(),
+        open_claims=[claim for line, claim in of_workloads.items() if line in still_open],
         now=now,
     )
     children: dict[str, Quantity] = {}

@@ -22,7 +22,16 @@ from bizrq.domain.claims import is_limitable
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import Models
 
-__all__ = ["Leftover", "LeftoverError", "beyond", "charge", "is_leftover", "leftovers_of", "parse_leftover"]
+__all__ = [
+    "Leftover",
+    "LeftoverError",
+    "beyond",
+    "charge",
+    "held_by_pods",
+    "is_leftover",
+    "leftovers_of",
+    "parse_leftover",
+]
 
 FORMAT: Final = "1"
 
@@ -104,14 +113,16 @@ def leftovers_of(bizrq: Bizrq) -> dict[str, Leftover]:
     return found
 
 
-def charge(base: Amounts, sure: Amounts, pods: Amounts | None) -> dict[str, Quantity]:
-    """What a workload is charged: its demand, or what is left of an older charge while pods hold it.
+def held_by_pods(demand: Amounts) -> Amounts:
+    """The part of a demand that pods may hold on to: no pod is a workload of a kind."""
+    return {key: amount for key, amount in demand.items() if not key.startswith("count/")}
 
-    ``base`` is its demand in view and its open claims, ``sure`` what it was charged before, at least ``base``;
-    ``pods`` is what its pods hold, None while the view of them is older than that of the workload: then nothing falls.
+
+def charge(base: Amounts, sure: Amounts, pods: Amounts) -> dict[str, Quantity]:
+    """What a workload is charged: its demand, or what is left of an older charge while ``pods`` hold it.
+
+    ``base`` is its demand in view and its open claims, ``sure`` what it was charged before, at least ``base``.
     """
-    if pods is None:
-        return key_by_key_max(base, sure)
     left = {key: min(amount, pods[key]) for key, amount in sure.items() if key in pods}
     return key_by_key_max(base, left)
 

@@ -46,8 +46,8 @@ class Counted:
     """The lines of claims that are open [A4]."""
     leftovers: Sequence[str] = ()
     """Lines of workloads that are charged more than they demand [P5]."""
-    unsure: Mapping[str, int] = field(default_factory=dict)
-    """Workloads whose charge may fall once their pods are seen as late as they are, by UID, with their version."""
+    unsure: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Workloads whose charge may fall once their pods are seen as late as they are: version and object by UID."""
     rest: bool = False
     """Whether the status read held more than could be named [P5]."""
     absorbed: Sequence[Absorbed] = ()

@@ -136,6 +136,12 @@ class Pods:
         """Up to which version everything that happened to pods is known; -1 before the first list."""
         return self._version
 
+    def knows(self, listed: Mapping[str, int]) -> bool:
+        """Whether each of these pods, versions by UID, is in view at that version or a later one, or gone since."""
+        return all(
+            (pod := self._by_uid.get(uid)) is not None and pod.version >= version for uid, version in listed.items()
+        )
+
     def has_owner(self, uid: str) -> bool:
         """Whether a pod is known that this UID controls."""
         return uid in self._by_owner
