@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bizrq.cluster.errors import Conflict, Denied, Gone, Unavailable
+from bizrq.cluster.errors import Conflict, Denied, Gone, NotFound, Unavailable
 from bizrq.domain.admission import Again, Ask, Granted, LookFirst, Refused
 from bizrq.domain.claims import Growth
 from bizrq.domain.resource_names import GpuResources
@@ -155,9 +155,42 @@ async def test_a_refusal_is_given_only_on_a_read_begun_after_the_request_came(st
     assert store.read_count == 2
 
 
-async def test_a_refusal_on_a_fresh_read_needs_no_second_one(store, replica):
+async def test_a_refusal_is_no_cache_s_word_and_the_next_one_needs_no_cache(store, replica):
+    """What a cache has is enough for an allow only: the write proves that it was fresh."""
     assert isinstance(await replica.claim(ask(11)), Refused)
-    assert (store.read_count, store.writes) == (1, 0)
+    assert (store.read_count, store.writes) == (2, 0)
+    assert isinstance(await replica.claim(ask(12, uid="v")), Refused)
+    assert (store.read_count, store.writes) == (3, 0)
+
+
+@pytest.mark.parametrize("old", ["full", "gone"])
+async def test_a_cache_that_lags_behind_refuses_nobody(store, replica, monkeypatch, old):
+    """[A2, A7] it may have a use that was given back, or not know the bizrq yet."""
+    read = store.read
+
+    async def cached(name, *, recent=False):
+        if not recent:
+            return await read(name)
+        if old == "gone":
+            raise NotFound(name)
+        return counted({"pods": "10"}, used={"pods": "10"})
+
+    monkeypatch.setattr(store, "read", cached)
+    assert await replica.claim(ask(3)) == Granted()
+    assert used(store) == "3"
+
+
+async def test_a_cache_that_lags_behind_grants_nobody(store, replica, monkeypatch):
+    """[A3] the write is a compare-and-swap on the version that it had."""
+    read, old = store.read, store.raw("team")
+    store.put(counted({"pods": "10"}, used={"pods": "9"}))
+
+    async def cached(name, *, recent=False):
+        return old if recent else await read(name)
+
+    monkeypatch.setattr(store, "read", cached)
+    assert isinstance(await replica.claim(ask(3)), Refused)
+    assert (used(store), replica.writes("conflict")) == ("9", 1)
 
 
 async def test_a_refusal_in_a_batch_has_the_whole_batch_decided_anew(store, replica):

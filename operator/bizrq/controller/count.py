@@ -100,6 +100,7 @@ def count(
         leftovers=stays.lines,
         unsure=stays.unsure,
         rest=stays.rest,
+        look_again=stays.look_again,
         absorbed=absorbed,
         books=books,
         now=now,

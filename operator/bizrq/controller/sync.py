@@ -96,6 +96,8 @@ class Sync:
         Also "" of one without a status: a bizrq of that name may have been there before, and granted something that is
         not seen yet.
         """
+        self._unsure: set[str] = set()
+        """Whose charges wait for the view of pods, or for the end of pods that wake nobody [P5]."""
         self._list_anew = list_anew
         self._drift = Drift(metrics)
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
@@ -283,7 +285,9 @@ class Sync:
         gone = await self._gone(bizrq)
         # What another controller charged is in the status that it wrote, and nowhere else [R4].
         ours = bizrq.writer.partition(".")[0] == self._process
-        memory = Memory(before if ours else {}, self._pods_seen.is_as_late, self._strangers.held)
+        memory = Memory(
+            before if ours else {}, self._pods_seen.is_as_late, self._pods_seen.rest_since, self._strangers.held
+        )
         recounts = 0
         while True:
             recounts += 1
@@ -306,8 +310,10 @@ class Sync:
                 or (counted.unsure and await self._pods_seen.ask(counted.unsure))
             ):
                 break
-        if counted.unsure:
-            self._wake_in(bizrq.name, _UNSURE_SECONDS)
+        if counted.unsure or counted.look_again:
+            self._unsure.add(bizrq.name)
+        else:
+            self._unsure.discard(bizrq.name)
         return counted, settled
 
     def _is_trusted(self, bizrq: Bizrq) -> bool:
@@ -334,6 +340,9 @@ class Sync:
         return True
 
     def _look_later(self, name: str) -> None:
+        """Nothing happens by itself where a claim must be looked at, or pods come into view."""
+        if name in self._unsure:
+            self._wake_in(name, max(_UNSURE_SECONDS, self._gather))
         seconds = self._settlement.next_look(name)
         if seconds is not None:
             self._wake_in(name, max(seconds, self._gather))
@@ -341,5 +350,6 @@ class Sync:
     def _forget(self, name: str) -> None:
         self._drift.forget(name)
         self._inventory().workloads.forget_before(name)
+        self._unsure.discard(name)
         self._settlement.forget(name)
         self._failures.pop(name, None)

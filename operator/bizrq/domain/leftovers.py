@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +27,10 @@ __all__ = [
     "Leftover",
     "LeftoverError",
     "beyond",
+    "bounded",
     "charge",
     "held_by_pods",
-    "is_leftover",
+    "is_of_another_format",
     "leftovers_of",
     "parse_leftover",
 ]
@@ -40,6 +42,9 @@ _FIELDS: Final = 6
 _CACHED_LINE: Final = 2048
 """Characters of a line that is kept in memory once it was read."""
 
+_MOST_LINES: Final = 5000
+_MOST_CHARACTERS: Final = 256 * 1024
+"""Of all lines of a bizrq: etcd takes objects of 1.5 MB, and the CRD 10,000 lines of any format."""
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +63,7 @@ class Leftover:
     controllers: tuple[str, ...]
     models: Models
     charge: Amounts
+    """Of what pods hold: no ``count/`` key."""
 
     def line(self) -> str:
         """The text in ``status.leftovers``."""
@@ -95,9 +101,24 @@ def _parse(line: str) -> Leftover:
     return Leftover(parts[1], parts[2], controllers, Models(cpu, gpu, memory), amounts)
 
 
-def is_leftover(line: str) -> bool:
-    """Whether a line is one of this version's; those of others stay as they are."""
-    return line.startswith(f"{FORMAT} ")
+def is_of_another_format(line: str) -> bool:
+    """Whether another version of bizrq wrote a line; it stays as it is."""
+    number = line.split(" ", 1)[0]
+    return number.isascii() and number.isdecimal() and number != FORMAT
+
+
+def bounded(lines: Iterable[str]) -> list[str]:
+    """As many of the lines as a status has room for.
+
+    What a line that is left out holds is in ``used`` all the same, and stays there as far as pods hold it.
+    """
+    kept, room = [], _MOST_CHARACTERS
+    for line in lines:
+        room -= len(line)
+        if room < 0 or len(kept) == _MOST_LINES:
+            break
+        kept.append(line)
+    return kept
 
 
 def leftovers_of(bizrq: Bizrq) -> dict[str, Leftover]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -55,6 +55,13 @@ class Home:
     """Of the workload. Owners are of the same namespace: a pod elsewhere only names a UID that is not its owner's."""
 
 
+class HomeOf(Protocol):
+    """Tells where the pods of a controller in a namespace belong; ``listed`` are those that a list brought."""
+
+    def __call__(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
+        """Their home; None where it is not known."""
+
+
 class Pod(Charged, eq=False, gc=False):
     """One pod."""
 
@@ -80,9 +87,7 @@ class Pod(Charged, eq=False, gc=False):
 class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
-    def __init__(
-        self, home_of: Callable[[str, str], Home | None], touched: Callable[[str], None], gpus: GpuResources
-    ) -> None:
+    def __init__(self, home_of: HomeOf, touched: Callable[[str], None], gpus: GpuResources) -> None:
         self._home_of, self._touched, self._gpus = home_of, touched, gpus
         self._by_uid: dict[str, Pod] = {}
         self._by_owner: dict[str, set[Pod]] = {}
@@ -127,9 +132,22 @@ class Pods:
         total = {key: Quantity.from_milli(amount) for key, amount in milli.items()}
         return {**total, PODS: Quantity.of(count)} if count else total
 
-    def strangers(self, now: int) -> Iterator[Pod]:
-        """The pods that hold something and whose workload is not known."""
-        return (pod for pod in self._by_uid.values() if pod.home is None and pod.owner is not None and pod.holds(now))
+    def strangers(self, kinds: Container[str], now: int) -> set[str]:
+        """The controllers of some kinds whose pods came by a list, hold something, and are of no known workload."""
+        return {
+            pod.owner
+            for pod in self._by_uid.values()
+            if pod.home is None
+            and pod.owner is not None
+            and pod.last_list
+            and pod.owner_kind in kinds
+            and pod.holds(now)
+        }
+
+    @property
+    def lists(self) -> int:
+        """How many lists have begun."""
+        return self._list
 
     @property
     def version(self) -> int:
@@ -137,7 +155,7 @@ class Pods:
         return self._version
 
     def knows(self, listed: Mapping[str, int]) -> bool:
-        """Whether each of these pods, versions by UID, is in view at that version or a later one, or gone since."""
+        """Whether each of these pods, versions by UID, is in view at that version or a later one."""
         return all(
             (pod := self._by_uid.get(uid)) is not None and pod.version >= version for uid, version in listed.items()
         )
@@ -210,7 +228,7 @@ class Pods:
     # --- attribution ---
 
     def owner_known(self, owner: str) -> None:
-        """Look again where the pods of this controller belong: it, or its workload, has become known."""
+        """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
         for pod in self._by_owner.get(owner, ()):
             self._settle_in(pod)
 
@@ -299,7 +317,7 @@ class Pods:
     def _settle_in(self, pod: Pod) -> None:
         if pod.home is not None or pod.owner is None:
             return  # it keeps the home it has, whatever becomes of its workload [C7]
-        home = self._home_of(pod.owner, pod.namespace)
+        home = self._home_of(pod.owner, pod.namespace, listed=self._listing or pod.last_list > 0)
         if home is None:
             return
         pod.home = home

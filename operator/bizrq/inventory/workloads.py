@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts, add_into, subtract_from
@@ -98,6 +98,11 @@ class Workloads:
     def forget_before(self, bizrq: str) -> None:
         """A bizrq is gone: nobody will write its status."""
         self._before.pop(bizrq, None)
+
+    def sweep_before(self, exists: Callable[[str], bool]) -> None:
+        """Labels may name bizrqs that nobody ever made."""
+        for bizrq in [bizrq for bizrq in self._before if not exists(bizrq)]:
+            self.forget_before(bizrq)
 
     def _remember(self, known: Workload) -> None:
         if known.bizrq:

@@ -174,7 +174,7 @@ def test_a_status_is_read_back_as_what_was_counted(hard: dict[str, str], ledger:
 def test_what_this_version_does_not_know_stays_as_it_was() -> None:
     """Replicas of two versions run side by side during an upgrade."""
     old = {
-        "leftovers": ["1 ..."],
+        "leftovers": ["2 ..."],
         "future": {"field": [1, 2]},
         "cash": {"uncertain": {CPU: "5"}, "moves": [], "period": {"start": "x"}, "new": 1},
         "conditions": [
