@@ -87,17 +87,35 @@ async def _turns(count=20):
 
 
 @pytest.mark.parametrize("error", [Invalid("status.claims[3]: no such form"), Unavailable("500 etcdserver: too large")])
-@pytest.mark.parametrize(("others", "at"), [(1, 1), (3, 3), (30, 30), (30, 17)])
-async def test_what_can_never_be_written_does_not_fail_the_others_of_its_batch(store, replica, error, others, at):
-    """The batch is halved until only the bad request is left, which is told to try again."""
+@pytest.mark.parametrize("others", [1, 30])
+async def test_what_can_never_be_written_does_not_fail_the_others_of_its_batch(store, replica, error, others):
+    """The batch is halved until only the bad request is left, which is told to try again; all wait equally long."""
     store.error = error
-    uids = [f"u{number}" for number in range(others)]
-    uids.insert(at, POISON)
-    answers = await asyncio.gather(*(replica.claim(uid, seconds=0.1 if uid == POISON else 5.0) for uid in uids))
-    assert {uid for uid, answer in zip(uids, answers, strict=True) if answer != Granted()} == {POISON}
-    assert isinstance(answers[at], Again)
-    assert sorted(claim.uid for claim in store.claims("team")) == sorted(set(uids) - {POISON})
+    uids = [f"u{number}" for number in range(others)] + [POISON]
+    answers = await asyncio.gather(*(replica.claim(uid, seconds=0.5) for uid in uids))
+    assert answers[:-1] == [Granted()] * others
+    assert isinstance(answers[-1], Again)
+    assert sorted(claim.uid for claim in store.claims("team")) == sorted(uids[:-1])
     assert store.status("team")["used"]["pods"] == str(others)
+
+
+@pytest.mark.parametrize("error", [Invalid("422"), Unavailable("500")])
+@pytest.mark.parametrize("at", [0, 1, 5, 10])
+async def test_wherever_the_bad_request_stands_in_its_batch_the_others_are_granted_in_time(store, replica, at, error):
+    """All wait equally long."""
+    store.error = error
+    uids = [f"u{number}" for number in range(10)]
+    uids.insert(at, POISON)
+    answers = await asyncio.gather(*(replica.claim(uid, seconds=0.5) for uid in uids))
+    assert {uid for uid, answer in zip(uids, answers, strict=True) if answer != Granted()} == {POISON}
+
+
+async def test_a_request_that_the_schema_refuses_is_given_up_at_once_and_holds_up_nobody(store, replica):
+    async with asyncio.timeout(1.0):
+        bad = asyncio.create_task(replica.claim(POISON, seconds=30.0))
+        await _turns()
+        assert await replica.claim("later") == Granted()
+        assert isinstance(await bad, Again)
 
 
 async def test_the_next_batch_is_decided_as_ever(store, replica):
@@ -187,7 +205,7 @@ async def test_what_a_server_asks_for_is_waited_for_within_that(store, replica, 
 
     monkeypatch.setattr(commit, "_LONGEST_FAILED_SECONDS", 1.5)
     store.read_errors = [Unavailable("503", retry_after=1.0), Unavailable("503", retry_after=9.0), Unavailable("503")]
-    monkeypatch.setattr(commit.asyncio, "sleep", noted)
+    monkeypatch.setattr(asyncio, "sleep", noted)
     assert await replica.claim() == Granted()
     waits = [seconds for seconds in pauses if seconds]
     assert 0.75 <= waits[0] <= 1.25

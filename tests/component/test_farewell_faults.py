@@ -2,7 +2,7 @@
 
 import pytest
 
-from bizrq.cluster.errors import NotFound, Unavailable
+from bizrq.cluster.errors import Conflict, NotFound, Unavailable
 from bizrq.controller.farewell import FINALIZER
 from tests.support.build import NOW, bizrq
 from tests.support.controller import Controller, job, job_pod
@@ -83,6 +83,25 @@ async def test_a_single_wrong_404_for_the_parent_loses_no_hours(controller, stor
     await controller.sync.refresh("kid")
     assert store.names() == ["dept"]
     assert ledger(store) == SPENT
+
+
+async def test_a_wrong_404_at_the_read_after_a_conflict_loses_no_hours(controller, store):
+    """With the parent's webhook, which writes at the same time."""
+    store.faults = {1: "conflicts"}
+    replace = store.replace_status
+
+    async def then_lies(raw):
+        try:
+            return await replace(raw)
+        except Conflict:
+            store.lies_at_reads = ["dept"]
+            raise
+
+    store.replace_status = then_lies
+    with pytest.raises(Unavailable):
+        await controller.sync.refresh("kid")
+    await controller.sync.refresh("kid")
+    assert (store.names(), ledger(store)) == (["dept"], SPENT)
 
 
 async def test_it_is_tried_again_by_itself(controller, store):

@@ -76,6 +76,24 @@ async def test_a_bizrq_that_could_not_be_written_waits_as_long_as_it_was_to_wait
     assert "other" in controller.sync._due, "nobody else waits for it"
 
 
+async def test_an_event_during_a_write_that_fails_does_not_shorten_the_wait(store, clock):
+    controller = Controller(store, clock)
+    controller.start([], 50)
+    controller.see("team")
+    store.refused_writes = 4
+    write = store.replace_status
+
+    async def woken_meanwhile(raw):
+        controller.sync.wake("team")
+        return await write(raw)
+
+    store.replace_status = woken_meanwhile
+    for _ in range(4):
+        controller.sync._due.clear()
+        await controller.sync._look_at("team")
+    assert controller.sync._due["team"] - asyncio.get_running_loop().time() > 5.0
+
+
 async def test_once_it_was_written_events_wake_it_as_ever(store, clock):
     controller = Controller(store, clock)
     controller.start([], 50)
@@ -85,6 +103,7 @@ async def test_once_it_was_written_events_wake_it_as_ever(store, clock):
         await controller.sync._look_at("team")
     assert store.writes == 1
     controller.sync._due.clear()
+    controller.sync._wake_in("team", 60.0)  # as for a claim that is to be looked for
     controller.sync.wake("team")
     assert controller.sync._due["team"] - asyncio.get_running_loop().time() < 0.5
 

@@ -123,14 +123,8 @@ async def test_a_restored_store_ends_the_resync(controller, monkeypatch):
         ValueError("a fault of ours"),
         listing(controller, good - 1, held=good),
     )
-    made = Resync(
-        lists,
-        controller.inventory,
-        controller.sync,
-        controller.clock,
-        controller.metrics,
-        seconds=0.0,  # type: ignore[arg-type]
-    )
+    parts = (controller.inventory, controller.sync, controller.clock, controller.metrics)
+    made = Resync(lists, *parts, seconds=0.0)  # type: ignore[arg-type]
     async with asyncio.timeout(10.0):
         with pytest.raises(RestoredError):
             await made.run()

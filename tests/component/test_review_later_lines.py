@@ -59,12 +59,12 @@ async def test_what_the_line_covers_already_is_claimed_anew_and_raises_nothing(w
 
 
 async def test_what_does_not_fit_is_refused_although_a_line_is_later(webhook):
-    """[A1]."""
+    """[A1] with the count that would fit."""
     verdict = await webhook.update(web(2), web(11))
     assert (verdict.code, verdict.reason) == (403, "Forbidden")
-    assert verdict.message.startswith(
+    assert verdict.message == (
         "exceeded quota: team, requested: limits.cpu=8,pods=8, used: limits.cpu=3,pods=3, "
-        "limited: limits.cpu=10,pods=10"
+        "limited: limits.cpu=10,pods=10; the largest replica count that fits is 10"
     )
     assert webhook.store.writes == 0
     assert (await webhook.update(web(2), web(10))).allowed

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bizrq.domain.demand import demand
 from bizrq.webhook import workloads
 from tests.support.build import container, pod_spec, workload
 from tests.support.quotas import counted
@@ -93,7 +94,6 @@ async def test_what_grows_nothing_is_allowed_however_many_keys_there_are(lax, ne
 async def test_any_replica_count_is_refused_after_few_looks_at_what_would_fit(webhook, monkeypatch, replicas, dry_run):
     """[A2] the largest count that fits is found by halving: 31 looks and one at none, on a cached and a fresh read."""
     asked = []
-    demand = workloads.demand
 
     def counting(groups, *arguments, **keywords):
         asked.append(groups)

@@ -74,7 +74,7 @@ class CasStore:
 
     # --- what bizrq.cluster.store.Store is ---
 
-    async def read(self, name: str, *, recent: bool = False) -> JSON:
+    async def read(self, name: str, *, recent: bool = False) -> JSON:  # noqa: ARG002  # all of it is
         """The newest object, which is recent too."""
         if name not in self._objects:
             raise NotFound(name)

@@ -84,7 +84,11 @@ class Resync:
         async with self._listing:
             self._next_list = None  # it begins now: who calls from here on needs another
             listing = await self._feed.list_all()
-            take_over(listing, self._inventory)
+            try:
+                take_over(listing, self._inventory)
+            except RestoredError:
+                self._asked.set()  # the next resync finds it too, and ends the process
+                raise
             self._sync.trust(listing.writers)
 
     async def once(self) -> None:

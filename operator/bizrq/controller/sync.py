@@ -176,6 +176,7 @@ class Sync:
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         wait = max(min(_FIRST_WAIT * 2.0 ** min(failures - 1, 10), _LONGEST_WAIT), min(asked, _LONGEST_WAIT))
         log.warning("%s: %s; again in about %.0f s", name, why, wait)
+        self._due.pop(name, None)  # an event may have come during the write
         self._wake_in(name, wait * random.uniform(0.75, 1.25))  # noqa: S311  # jitter, no secret
 
     async def refresh(self, name: str, *, always: bool = False) -> None:
@@ -220,6 +221,8 @@ class Sync:
             except Conflict:
                 self._metrics.status_writes.labels("conflict").inc()
                 if not await self._read_again(name):
+                    if leaving is not None:
+                        self._must_be_gone(name)
                     return
             except NotFound:
                 # Its DELETED event, or the next list, takes it out of the inventory; an answer may be wrong.

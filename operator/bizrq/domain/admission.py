@@ -276,9 +276,13 @@ class Account:
         if demand_of is None:
             return ""
 
+        known = self._known(ask.growth.uid)
+        if known is not None and known.version > ask.growth.version:  # as in ``admit``, after a live read
+            known = replace(known, version=ask.growth.version)
+
         def fitting(replicas: int) -> bool:
             growth = replace(ask.growth, new=only(demand_of(replicas), hard))
-            settled = settle(growth, self._known(growth.uid))
+            settled = settle(growth, known)
             return settled is not None and not self._exceeded(growth, settled, now)
 
         if not fitting(0):

@@ -53,6 +53,9 @@ _KEY: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_./]{0,385}")
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
+_LAST: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, since 1970: no later one can be written."""
+
 _HEAD: Final = 5  # fields before the amounts
 
 
@@ -221,6 +224,8 @@ def since_text(milliseconds: int, before: str = "") -> str:
     """The time of a claim, in milliseconds since 1970: later than the one ``before``, and so another text [A4]."""
     with contextlib.suppress(ValueError, TypeError):
         known = datetime.datetime.fromisoformat(before) - _EPOCH
-        milliseconds = max(milliseconds, known // datetime.timedelta(milliseconds=1) + 1)
+        later = known // datetime.timedelta(milliseconds=1) + 1
+        if later <= _LAST:  # else somebody edited it, and now is another text too
+            milliseconds = max(milliseconds, later)
     moment = _EPOCH + datetime.timedelta(milliseconds=milliseconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"

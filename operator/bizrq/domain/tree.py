@@ -14,7 +14,7 @@ from bizrq.domain.bizrq import GROUP, PLURAL, Bizrq
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import is_cash
 
-__all__ = ["circle_above", "claimant_name", "is_child", "missing_keys", "taken", "taken_by_all"]
+__all__ = ["circle_above", "claimant_name", "is_child", "missing_keys", "taken", "taken_by_all", "takes"]
 
 _CHILD: Final = f"{PLURAL}.{GROUP}//"
 
@@ -31,7 +31,16 @@ def is_child(claimant: str) -> bool:
 
 def taken(child: Bizrq) -> dict[str, Quantity]:
     """What ``child`` takes from its parent [T3, T6]."""
-    return key_by_key_max(child.hard, child.used)
+    return takes(child.hard, child.used)
+
+
+def takes(hard: Amounts, used: Amounts) -> dict[str, Quantity]:
+    """What a child with this hard and this use takes: hours in whole thousandths, as they are shown, rounded up.
+
+    Else what is granted between two thousandths could be granted again once it is shown rounded down [K6].
+    """
+    amounts = key_by_key_max(hard, used)
+    return {key: amount.rounded_up_to_milli() if is_cash(key) else amount for key, amount in amounts.items()}
 
 
 def taken_by_all(children: Iterable[Bizrq], *, without_hours: Container[str] = ()) -> dict[str, Quantity]:

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from bizrq.cluster.reads import Reads
 from bizrq.domain.admission import Ask
-from bizrq.domain.amounts import exceeding, first_of, key_by_key_max
+from bizrq.domain.amounts import exceeding, first_of
 from bizrq.domain.bizrq import GROUP, PLURAL, VERSION, Bizrq, read_bizrq
 from bizrq.domain.cash import amount_text
 from bizrq.domain.claims import Claim, ClaimError, Growth, parse_claim
 from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import no_such_bizrq
 from bizrq.domain.resource_names import PODS, GpuResources, key_problem
-from bizrq.domain.tree import claimant_name, is_child, taken
+from bizrq.domain.tree import claimant_name, is_child, taken, takes
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
 from bizrq.webhook.review import Request, Verdict
@@ -73,7 +73,7 @@ class BizrqReviews:
         circle = await self._way_up(new)
         if circle:
             return forbidden(circle)
-        growth = Growth(new.uid, 0, claimant_name(new.name), {}, new.hard, keys=frozenset(new.hard))
+        growth = Growth(new.uid, 0, claimant_name(new.name), {}, takes(new.hard, {}), keys=frozenset(new.hard))
         return await self._claim(new, growth, deadline, dry_run=dry_run)
 
     async def _update(self, old: Bizrq, new: Bizrq, deadline: float, *, dry_run: bool) -> Verdict:
@@ -88,10 +88,10 @@ class BizrqReviews:
             if lacking:
                 return forbidden(lacking)
         # What it uses is that of the version under review; dropping a key is growth too [T2, T3].
-        takes, would_take = taken(old), key_by_key_max(new.hard, old.used)
+        took, would_take = taken(old), takes(new.hard, old.used)
         warnings = _over(old, new)
         if old.hard.keys() <= new.hard.keys() and all(
-            amount <= takes.get(key, ZERO) for key, amount in would_take.items()
+            amount <= took.get(key, ZERO) for key, amount in would_take.items()
         ):
             return Verdict.allow(*warnings)
         if old.deleting:
@@ -102,7 +102,7 @@ class BizrqReviews:
             uid=old.uid,
             version=old.version,
             object=claimant_name(old.name),
-            old=takes,
+            old=took,
             new=would_take,
             keys=frozenset(new.hard),
             old_keys=frozenset(old.hard),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bizrq.clock import Clock
-from bizrq.cluster.errors import ClusterError, Conflict, Denied, NotFound, Unavailable
+from bizrq.cluster.errors import ClusterError, Conflict, Denied, Invalid, NotFound, Unavailable
 from bizrq.cluster.store import Store
 from bizrq.domain.admission import Account, Again, Ask, Granted, Outcome
 from bizrq.domain.bizrq import Bizrq, read_bizrq
@@ -189,8 +189,8 @@ class _Committer:
             if self._contended_until > loop.time():
                 self._held = None
 
-    async def _work_off(self, batch: Sequence[_Asked]) -> None:
-        """Answer every request of a batch, claimed where it is granted."""
+    async def _work_off(self, batch: Sequence[_Asked], *, halved: bool = False) -> None:
+        """Answer every request of a batch, claimed where it is granted; ``halved``: after the whole could not be."""
         # While all is granted, a read from a cache is enough to begin with: the write proves that it was fresh.
         fresh, recent = False, not self._refuses
         while batch := self._still_waited_for(batch):
@@ -218,14 +218,14 @@ class _Committer:
                 continue
             except ClusterError as error:
                 self._held = None
-                if isinstance(error, Denied):
+                if _is_in_vain(error, alone=len(batch) == 1, halved=halved):
                     log.error("%s: %s", self._name, error)  # noqa: TRY400  # no bug of ours
                     _settle_all(batch, Again(f"{self._name} could not be read or written; the webhook's log says why"))
                     return
                 await self._wait_for_server(error)
                 if len(batch) > 1:  # perhaps one of them asks for what cannot be stored: it must not hold up others
-                    await self._work_off(batch[: len(batch) // 2])
-                    await self._work_off(batch[len(batch) // 2 :])
+                    await self._work_off(batch[: len(batch) // 2], halved=True)
+                    await self._work_off(batch[len(batch) // 2 :], halved=True)
                     return
                 continue
             for each, answer in zip(batch, answers, strict=True):
@@ -268,6 +268,8 @@ class _Committer:
 
     async def _wait_for_server(self, error: ClusterError) -> None:
         log.warning("%s: claims are tried again: %s", self._name, error)
+        if isinstance(error, Invalid):
+            return  # it did answer
         asked = error.retry_after if isinstance(error, Unavailable) else 0.0
         seconds = min(max(asked, _FAILED_SECONDS), _LONGEST_FAILED_SECONDS)
         await asyncio.sleep(seconds * random.uniform(0.75, 1.25))  # noqa: S311
@@ -293,6 +295,11 @@ async def _in_time(request: Awaitable[JSON]) -> JSON:
     except TimeoutError as error:
         msg = f"no answer within {_STALL_SECONDS:.0f} s"
         raise Unavailable(msg) from error
+
+
+def _is_in_vain(error: ClusterError, *, alone: bool, halved: bool) -> bool:
+    """Whether to try no more: no right to, or it is the one request that could not be stored with the others either."""
+    return isinstance(error, Denied) or (alone and (halved or isinstance(error, Invalid)))
 
 
 def _settle_all(batch: Sequence[_Asked], answer: Answer) -> None:

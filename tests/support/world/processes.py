@@ -37,7 +37,7 @@ class Connection:
         """So many of the next writes are stored, and their answer is lost."""
         self._compares = compares
 
-    async def read(self, name: str, *, recent: bool = False) -> JSON:
+    async def read(self, name: str, *, recent: bool = False) -> JSON:  # noqa: ARG002  # all of it is
         """The newest object."""
         return await self._storage.read(name)
 

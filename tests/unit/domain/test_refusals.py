@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from typing import Any
+
 import pytest
 
 from bizrq.domain.quantity import parse, parse_own
@@ -107,6 +110,38 @@ def test_a_label_that_names_nobody_is_answered_with_the_nearest_name(name: str, 
     words = f'label x: there is no BizGroupResourceQuota "{name}"{meant}; '
     assert no_such_bizrq("label x", name, others) == f"{words}see: kubectl get bizrq"
     assert no_such_bizrq("label x", name, others, "make it") == f"{words}make it"
+
+
+def test_of_ten_thousand_names_at_most_500_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[A7] comparing costs time, and whoever misspells may do so often."""
+    compared: list[int] = []
+    real = difflib.get_close_matches
+
+    def counting(word: str, possibilities: list[str], **how: Any) -> list[str]:
+        compared.append(len(possibilities))
+        return real(word, possibilities, **how)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counting)
+    alike = [f"team-{number:04}" for number in range(10_000)]
+    other = [f"{number:05}-of-the-others" for number in range(9_999)]
+    no_such_bizrq("label x", "team-x123", alike)
+    assert '(did you mean "team-vision"?)' in no_such_bizrq("label x", "team-vison", [*other, "team-vision"])
+    assert compared == [500, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        pytest.param("tema-vision", "team-vision", id="two letters exchanged"),
+        pytest.param("eam-vision", "team-vision", id="the first one missing"),
+        pytest.param("team-visio", "team-vision", id="the last one missing"),
+        pytest.param("team-vision-dev", "team-vision", id="four more"),
+        pytest.param("Team-vision", "team-vision", id="a capital"),
+    ],
+)
+def test_a_name_that_is_near_is_found(name: str, meant: str) -> None:
+    """[A7]."""
+    assert f'(did you mean "{meant}"?)' in no_such_bizrq("label x", name, ["acme", meant, "zzz"])
 
 
 @pytest.mark.parametrize(
