@@ -171,6 +171,6 @@ class StoreReads:
         """The versions of the pods of a namespace, by UID."""
         return dict(self.pods.get(namespace, {}))
 
-    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
+    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:  # noqa: ARG002  # as Reads has it
         """The UIDs of everything that may own pods, labelled or not."""
         return {raw["metadata"]["uid"] for raw in self.workloads.values()} | self.owners

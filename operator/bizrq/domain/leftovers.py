@@ -112,7 +112,8 @@ def bounded(lines: Iterable[str]) -> list[str]:
 
     What a line that is left out holds is in ``used`` all the same, and stays there as far as pods hold it.
     """
-    kept, room = [], _MOST_CHARACTERS
+    kept: list[str] = []
+    room = _MOST_CHARACTERS
     for line in lines:
         room -= len(line)
         if room < 0 or len(kept) == _MOST_LINES:
