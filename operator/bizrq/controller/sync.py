@@ -287,9 +287,11 @@ class Sync:
         child = await self._farewell.live(leaving.name, leaving.uid) if leaving else None
         gone = await self._gone(bizrq)
         # What another controller charged is in the status that it wrote, and nowhere else [R4].
-        ours = bizrq.writer.partition(".")[0] == self._process
         memory = Memory(
-            before if ours else {}, self._pods_seen.is_as_late, self._pods_seen.rest_since, self._strangers.held
+            before if self._wrote(bizrq) else {},
+            self._pods_seen.is_as_late,
+            self._pods_seen.rest_since,
+            self._strangers.held,
         )
         recounts = 0
         while True:
@@ -321,8 +323,11 @@ class Sync:
 
     def _is_trusted(self, bizrq: Bizrq) -> bool:
         """Whether our view may stand for what the last writer of this status knew [R4]."""
-        writer = bizrq.writer
-        return writer.partition(".")[0] == self._process or self._trusted.get(bizrq.uid) == writer
+        return self._wrote(bizrq) or self._trusted.get(bizrq.uid) == bizrq.writer
+
+    def _wrote(self, bizrq: Bizrq) -> bool:
+        """Whether no other controller has written since this process did."""
+        return bizrq.writer.partition(".")[0] == self._process
 
     async def _gone(self, bizrq: Bizrq) -> set[str]:
         """Which deleted children, whose hours are in this ledger, a live read shows gone [T7]."""
