@@ -109,3 +109,53 @@ async def test_a_name_that_is_none_leads_to_no_other_address(server, live, name)
         rest = path.removeprefix("/apis/quota.bizrq.io/v1/bizgroupresourcequotas/")
         rest = rest.removeprefix("/apis/apps/v1/namespaces/").replace("/deployments/", "", 1)
         assert not set("/?# ") & set(rest)
+
+
+# --- what may own pods -----------------------------------------------------------------------------------------------
+
+
+async def test_the_uids_of_owners_are_those_of_kinds_and_replica_sets_but_for_orphans(server, live, monkeypatch):
+    """[P5] a ReplicaSet that a Deployment made, and that nothing controls any more, is no owner that is there."""
+    owner = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u", "controller": True}]
+    hashed = {"pod-template-hash": "5d"}
+    found: dict[str, list[dict[str, object]]] = {
+        "/apis/apps/v1/deployments": [{"uid": "deployment"}],
+        "/apis/apps/v1/replicasets": [
+            {"uid": "owned", "labels": hashed, "ownerReferences": owner},
+            {"uid": "orphan", "labels": hashed},
+            {"uid": "bare", "labels": {"app": "a"}},
+        ],
+    }
+
+    async def get(path, **_):
+        if path not in found:
+            raise NotFound(path)
+        items = [{"metadata": each} for each in found[path]]
+        return json.dumps({"metadata": {"resourceVersion": "7"}, "items": items}).encode()
+
+    monkeypatch.setattr(server, "get", get)
+    assert await live.uids_of(built_in()) == {"deployment", "owned", "bare"}
+
+
+@pytest.mark.parametrize(("more", "known"), [("", {"u": 5}), ("token", None)])
+async def test_the_pods_of_a_namespace_are_one_page_or_unknown(server, live, monkeypatch, more, known):
+    """[P5] of "" they are those of all namespaces."""
+    asked = []
+
+    async def get(path, *, params, **_):
+        asked.append((path, params))
+        page = {
+            "metadata": {"resourceVersion": "9", "continue": more},
+            "items": [{"metadata": {"uid": "u", "resourceVersion": "5"}}],
+        }
+        return json.dumps(page).encode()
+
+    monkeypatch.setattr(server, "get", get)
+    assert await live.pods_in("shop") == known
+    assert await live.pods_in("") == known
+    assert await live.pods_version() == 9
+    assert asked == [
+        ("/api/v1/namespaces/shop/pods", {"limit": "1000"}),
+        ("/api/v1/pods", {"limit": "1000"}),
+        ("/api/v1/pods", {"limit": "1"}),
+    ]

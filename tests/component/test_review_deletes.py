@@ -140,3 +140,15 @@ async def test_a_dry_run_is_answered_as_it_would_be(webhook):
     """[A5]."""
     webhook.have(counted(HARD, name="kid", parent="dept"))
     assert not (await delete(webhook, dry_run=True)).allowed
+
+
+async def test_one_with_leftovers_can_be_deleted_with_a_warning(webhook):
+    """[T4, P5] nothing demands anything any more; whose pods are still there is told."""
+    webhook.have(dept(leftovers=["1 u deployments.apps/shop/web rs // pods=2"]))
+    verdict = await delete(webhook)
+    assert verdict.allowed
+    (warning,) = verdict.warnings
+    assert warning == (
+        "pods are still there under dept of deployments.apps/shop/web; what they hold, and their hours from here on, "
+        "are charged to nobody"
+    )

@@ -81,7 +81,7 @@ async def test_pods_keep_their_bizrq_when_their_workload_goes_first(controller, 
     controller.workload_deleted(raw, 70)
     clock.time += 10
     status = await controller.write("team")
-    assert status["used"]["limits.cpu"] == "0"
+    assert status["used"]["limits.cpu"] == "1", "and hold what they were charged [P5]"
     assert status["cash"]["ledger"] == {"limits.cpu": "20000"}
 
 

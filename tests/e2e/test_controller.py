@@ -174,6 +174,7 @@ def test_a_killed_controller_comes_back_to_the_right_status(admin, cluster, name
         wait_until(lambda: charged_cores(group) == "6", "six pods run")
         scale(made, 4)  # two pods are settled before the end
         wait_until(lambda: charged_cores(group) == "4", "four pods run")
+        until_used(group, "limits.cpu", "4")  # the quota follows the pods, once they are known to be in view [P5]
         for _ in range(3):
             running.kill9()
             running = cluster.start_operator(["--resync-seconds", "2"])
@@ -183,7 +184,7 @@ def test_a_killed_controller_comes_back_to_the_right_status(admin, cluster, name
         scale(made, 0)
         wait_until(lambda: not pods_of(admin, namespace), "all pods are gone")
         wait_until(lambda: cash_stands(group), "no pod is charged any more")
-        assert group.used("limits.cpu") == "0"
+        until_used(group, "limits.cpu", "0")
         cost = recorder.cost({made.obj["metadata"]["uid"]: {"limits.cpu": 1000}})
         assert cost.pods == 6
         group.until_ledger_says(cost)

@@ -7,7 +7,7 @@ answers that get lost after the write, and writes of somebody else that come in 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bizrq.cluster.errors import Conflict, NotFound, Unavailable
@@ -131,6 +131,12 @@ class StoreReads:
         self.classes: dict[str, RuntimeClass] = {}
         """RuntimeClasses by name."""
         self.reads = 0
+        self.pods_at = -1
+        """The version of pods that the API server tells."""
+        self.pods: dict[str, dict[str, int]] = {}
+        """The versions of pods by namespace and UID, as a list tells them."""
+        self.owners: set[str] = set()
+        """UIDs of unlabelled objects that are there."""
 
     async def runtime_class(self, name: str) -> RuntimeClass | None:
         """One RuntimeClass."""
@@ -175,3 +181,15 @@ class StoreReads:
     async def namespace_labels(self, name: str) -> dict[str, str]:
         """The labels of a namespace; none where nobody said any."""
         return dict(self.namespaces.get(name, {}))
+
+    async def pods_version(self) -> int:
+        """Below every version: here pods are always in view as late as workloads, unless a test says otherwise."""
+        return self.pods_at
+
+    async def pods_in(self, namespace: str) -> dict[str, int] | None:
+        """The versions of the pods of a namespace, by UID."""
+        return dict(self.pods.get(namespace, {}))
+
+    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:  # noqa: ARG002  # as Reads has it
+        """The UIDs of everything that may own pods, labelled or not."""
+        return {raw["metadata"]["uid"] for raw in self.workloads.values()} | self.owners

@@ -14,7 +14,7 @@ from bizrq.cluster.client import Client, decoded
 from bizrq.cluster.errors import Gone
 from bizrq.cluster.objects import Page
 
-__all__ = ["METADATA_ONLY", "list_all"]
+__all__ = ["METADATA_ONLY", "first_page", "list_all"]
 
 _PAGE: Final = 500
 _ATTEMPTS: Final = 3
@@ -47,3 +47,13 @@ async def list_all(
             if last:
                 raise
     raise AssertionError
+
+
+async def first_page(client: Client, url: str, *, limit: int) -> tuple[list[dict[str, Any]], int, bool]:
+    """The metadata of the first objects at ``url``, the version of the list, and whether these are all.
+
+    Raises ``ClusterError``.
+    """
+    body = await client.get(url, params={"limit": str(limit)}, accept=METADATA_ONLY)
+    page = decoded(_pages, body)
+    return page.items or [], int(page.metadata.resource_version), not page.metadata.continue_

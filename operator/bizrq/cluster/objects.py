@@ -58,6 +58,14 @@ class Metadata(msgspec.Struct, rename="camel", gc=False):
                 return owner.uid
         return None
 
+    @property
+    def controller_kind(self) -> str:
+        """Kind of that owner; "" where there is none."""
+        for owner in self.owner_references or ():
+            if owner.controller:
+                return owner.kind
+        return ""
+
 
 class Listed(msgspec.Struct, rename="camel", gc=False):
     """The metadata of a list or a bookmark."""

@@ -6,7 +6,9 @@ Nothing here comes from a cache but names, for a hint: every other read is of wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -14,7 +16,7 @@ import msgspec
 
 from bizrq.cluster.client import Client, decoded
 from bizrq.cluster.errors import NotFound, Unavailable
-from bizrq.cluster.lists import METADATA_ONLY, list_all
+from bizrq.cluster.lists import METADATA_ONLY, first_page, list_all
 from bizrq.cluster.objects import RuntimeClass
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
@@ -29,6 +31,13 @@ JSON = dict[str, Any]
 _NAMES_SECONDS: Final = 5.0
 
 _class = msgspec.json.Decoder(RuntimeClass)
+
+_PODS: Final = "/api/v1/pods"
+_REPLICA_SETS: Final = "/apis/apps/v1/replicasets"
+_POD_PAGE: Final = 1000
+
+_TEMPLATE_HASHES: Final = ("pod-template-hash", "rollouts-pod-template-hash")
+"""Labels that Deployments and Rollouts put on their ReplicaSets."""
 
 
 class Reads(Protocol):
@@ -57,6 +66,18 @@ class Reads(Protocol):
 
     async def runtime_classes(self) -> list[RuntimeClass]:
         """All RuntimeClasses."""
+
+    async def pods_version(self) -> int:
+        """A version that nothing that happened to pods until now is later than."""
+
+    async def pods_in(self, namespace: str) -> dict[str, int] | None:
+        """The versions of the pods of a namespace by UID, "": of all; None where they are more than a page."""
+
+    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
+        """The UIDs of all objects of these kinds, and of all ReplicaSets, labelled or not; without orphans.
+
+        An orphan is a ReplicaSet that nothing controls any more: its template hash tells that something did.
+        """
 
 
 class ApiReads:
@@ -119,8 +140,35 @@ class ApiReads:
             msg = f"RuntimeClasses that cannot be read: {error}"
             raise Unavailable(msg) from error
 
+    async def pods_version(self) -> int:
+        """A version that nothing that happened to pods until now is later than."""
+        return (await first_page(self._client, _PODS, limit=1))[1]
+
+    async def pods_in(self, namespace: str) -> dict[str, int] | None:
+        """The versions of the pods of a namespace by UID, "": of all; None where they are more than a page."""
+        url = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods" if namespace else _PODS
+        items, _, complete = await first_page(self._client, url, limit=_POD_PAGE)
+        if not complete:
+            return None
+        return {each["metadata"]["uid"]: int(each["metadata"]["resourceVersion"]) for each in items}
+
+    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
+        """The UIDs of all objects of these kinds, and of all ReplicaSets, labelled or not; without orphans."""
+        uids = set()
+        for url in {*(kind.url for kind in kinds), _REPLICA_SETS}:
+            with contextlib.suppress(NotFound):
+                items, _ = await list_all(self._client, url, {}, accept=METADATA_ONLY)
+                uids |= {each["metadata"]["uid"] for each in items if not _is_orphan(each["metadata"])}
+        return uids
+
     async def _get(self, url: str) -> JSON | None:
         try:
             return await self._client.get_object(url)
         except NotFound:
             return None
+
+
+def _is_orphan(metadata: JSON) -> bool:
+    labels = metadata.get("labels") or {}
+    controlled = any(owner.get("controller") for owner in metadata.get("ownerReferences") or ())
+    return not controlled and any(label in labels for label in _TEMPLATE_HASHES)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Container, Iterable
 from typing import Final
 
+from bizrq.controller.leftovers import Memory, what_stays
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, total
 from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
 from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
@@ -41,11 +42,14 @@ def count(
     settled: Iterable[str] = (),
     leaving: Bizrq | None = None,
     gone: Container[str] = (),
+    memory: Memory | None = None,
 ) -> Counted:
     """What the status of ``bizrq`` must say at ``now``.
 
     ``settled`` are lines of claims that a live read has closed [A4]; ``leaving`` is a child whose hours move into the
     ledger with this status, and ``gone`` are the UIDs of such children that a live read has shown gone [T7].
+
+    ``memory`` is for what pods hold beyond the demand [P5].
 
     Raises ``ViewTooOldError`` while the view of pods is older than the one behind the status [C4].
     """
@@ -70,19 +74,33 @@ def count(
     circle = circle_above(bizrq, inventory.bizrqs.get)
     claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(bizrq, inventory)})
     unread = any(not is_readable(line) for line in claims)
-    claimed_own, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
+    _, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
+    still_open = set(claims)
+    of_workloads = claims_of_workloads(bizrq.claims)
+    stays = what_stays(
+        bizrq,
+        inventory,
+        memory or Memory(),
+        claims=of_workloads.values(),
+        open_claims=[claim for line, claim in of_workloads.items() if line in still_open],
+        now=now,
+    )
     children: dict[str, Quantity] = {}
     if bizrq.name not in circle:
         leavers = {each.uid for each in absorbed}
         children = taken_by_all(inventory.bizrqs.children(bizrq.name), without_hours=leavers)
         add_into(children, claimed_by_children)
-    own = total((inventory.workloads.total(bizrq.name), claimed_own))
+    own = total((inventory.workloads.total(bizrq.name), stays.extra))
     if unread:
         own, children = _not_below(bizrq, own, children)
     return Counted(
         own=own,
         children=children,
         claims=claims,
+        leftovers=stays.lines,
+        unsure=stays.unsure,
+        rest=stays.rest,
+        look_again=stays.look_again,
         absorbed=absorbed,
         books=books,
         now=now,

@@ -22,13 +22,17 @@ from bizrq.cluster.store import Store
 from bizrq.controller.count import ViewTooOldError, count
 from bizrq.controller.drift import Drift
 from bizrq.controller.farewell import FINALIZER, Farewell, is_leaving
+from bizrq.controller.leftovers import Memory
+from bizrq.controller.pods_seen import PodsSeen
 from bizrq.controller.settlement import Settlement
+from bizrq.controller.strangers import Strangers
 from bizrq.domain.bizrq import Bizrq, read_bizrq
 from bizrq.domain.resource_names import GpuResources
-from bizrq.domain.status import has_news, new_status
+from bizrq.domain.status import Counted, has_news, new_status
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.kind import Kind
+from bizrq.workloads.read import Workload
 
 __all__ = ["Sync"]
 
@@ -40,6 +44,12 @@ _ATTEMPTS: Final = 8
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds until a bizrq is tried again after a failed write, or while the view is too old; doubled each time."""
+
+_RECOUNTS: Final = 3
+"""How often a status is counted, as more becomes known of its pods."""
+
+_UNSURE_SECONDS: Final = 0.5
+"""Until a bizrq is counted again whose charges wait for the view of pods [P5]."""
 
 _LOOKS: Final = 32
 """Live reads of claims before one write; halved at each conflict, for a write that is to go through must be quick."""
@@ -86,10 +96,14 @@ class Sync:
         Also "" of one without a status: a bizrq of that name may have been there before, and granted something that is
         not seen yet.
         """
+        self._unsure: set[str] = set()
+        """Whose charges wait for the view of pods, or for the end of pods that wake nobody [P5]."""
         self._list_anew = list_anew
         self._drift = Drift(metrics)
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
         self._farewell = Farewell(store)
+        self._pods_seen = PodsSeen(inventory, reads, clock)
+        self._strangers = Strangers(inventory, reads, kinds, clock)
         self._process = secrets.token_hex(3)
         self._writes = 0
 
@@ -236,42 +250,84 @@ class Sync:
 
         Raises ``Conflict`` if somebody wrote before.
         """
-        settled = await self._settlement.look(bizrq, max(1, _LOOKS >> attempt))
-        # Read after the parent, and live: what it has spent is final now [T7].
-        child = await self._farewell.live(leaving.name, leaving.uid) if leaving else None
-        gone = await self._gone(bizrq)
-        self._writes += 1
-        counted = count(
-            bizrq,
-            self._inventory(),
-            now=self._clock.now(),
-            writer=f"{self._process}.{self._writes}",
-            gpus=self._gpus,
-            settled=settled,
-            leaving=child,
-            gone=gone,
-        )
-        status = new_status(bizrq, counted)
-        drifted = self._drift.found(bizrq, status)
-        if not (always or drifted or has_news(bizrq, status, counted)):
-            self._drift.remember(bizrq)
-            return True
-        if not self._is_trusted(bizrq):
-            writer = bizrq.writer
-            await self._list_anew()
-            self._trusted[bizrq.uid] = writer
-            return False
-        stored = read_bizrq(await self._store.replace_status({**bizrq.raw, "status": status}))
+        before: dict[str, Workload] = {}
+        written = False
+        try:
+            counted, settled = await self._counted(bizrq, attempt, before, leaving)
+            status = new_status(bizrq, counted)
+            drifted = self._drift.found(bizrq, status)
+            if not (always or drifted or has_news(bizrq, status, counted)):
+                self._drift.remember(bizrq)
+                return True
+            if not self._is_trusted(bizrq):
+                writer = bizrq.writer
+                await self._list_anew()
+                self._trusted[bizrq.uid] = writer
+                return False
+            stored = read_bizrq(await self._store.replace_status({**bizrq.raw, "status": status}))
+            written = True
+        finally:
+            if not written:
+                self._inventory().workloads.give_back(bizrq.name, before)
         self._metrics.status_writes.labels("stored").inc()
         self._metrics.claims_settled.inc(len(settled))
         self._drift.remember(stored)
         self._inventory().put_bizrq(stored, ours=True)
         return True
 
+    async def _counted(
+        self, bizrq: Bizrq, attempt: int, before: dict[str, Workload], leaving: Bizrq | None
+    ) -> tuple[Counted, frozenset[str]]:
+        """What the status must say, and the lines of claims that live reads have closed.
+
+        ``before`` is given the workloads that changed since the last write, as that had charged them.
+        """
+        settled = await self._settlement.look(bizrq, max(1, _LOOKS >> attempt))
+        # Read after the parent, and live: what it has spent is final now [T7].
+        child = await self._farewell.live(leaving.name, leaving.uid) if leaving else None
+        gone = await self._gone(bizrq)
+        # What another controller charged is in the status that it wrote, and nowhere else [R4].
+        memory = Memory(
+            before if self._wrote(bizrq) else {},
+            self._pods_seen.is_as_late,
+            self._pods_seen.rest_since,
+            self._strangers.held,
+        )
+        recounts = 0
+        while True:
+            recounts += 1
+            self._writes += 1
+            # At the very moment of the count: what changes after it is a change against what is counted here.
+            before |= {**self._inventory().workloads.take_before(bizrq.name), **before}
+            counted = count(
+                bizrq,
+                self._inventory(),
+                now=self._clock.now(),
+                writer=f"{self._process}.{self._writes}",
+                gpus=self._gpus,
+                settled=settled,
+                leaving=child,
+                gone=gone,
+                memory=memory,
+            )
+            if recounts == _RECOUNTS or not (
+                (counted.rest and await self._strangers.look())
+                or (counted.unsure and await self._pods_seen.ask(counted.unsure))
+            ):
+                break
+        if counted.unsure or counted.look_again:
+            self._unsure.add(bizrq.name)
+        else:
+            self._unsure.discard(bizrq.name)
+        return counted, settled
+
     def _is_trusted(self, bizrq: Bizrq) -> bool:
         """Whether our view may stand for what the last writer of this status knew [R4]."""
-        writer = bizrq.writer
-        return writer.partition(".")[0] == self._process or self._trusted.get(bizrq.uid) == writer
+        return self._wrote(bizrq) or self._trusted.get(bizrq.uid) == bizrq.writer
+
+    def _wrote(self, bizrq: Bizrq) -> bool:
+        """Whether no other controller has written since this process did."""
+        return bizrq.writer.partition(".")[0] == self._process
 
     async def _gone(self, bizrq: Bizrq) -> set[str]:
         """Which deleted children, whose hours are in this ledger, a live read shows gone [T7]."""
@@ -292,11 +348,16 @@ class Sync:
         return True
 
     def _look_later(self, name: str) -> None:
+        """Nothing happens by itself where a claim must be looked at, or pods come into view."""
+        if name in self._unsure:
+            self._wake_in(name, max(_UNSURE_SECONDS, self._gather))
         seconds = self._settlement.next_look(name)
         if seconds is not None:
             self._wake_in(name, max(seconds, self._gather))
 
     def _forget(self, name: str) -> None:
         self._drift.forget(name)
+        self._inventory().workloads.forget_before(name)
+        self._unsure.discard(name)
         self._settlement.forget(name)
         self._failures.pop(name, None)

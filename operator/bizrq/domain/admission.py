@@ -27,6 +27,7 @@ from bizrq.domain.claims import (
     settle,
     since_text,
 )
+from bizrq.domain.leftovers import leftovers_of
 from bizrq.domain.pod_resources import PodResources, unstated
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.refusals import (
@@ -121,6 +122,7 @@ class Account:
         self._creates: dict[str, int] = {}
         """Open claims of creates, by object."""
         self._raised: set[str] = set()
+        self._leftovers = leftovers_of(bizrq)
         self._size = sum(map(len, bizrq.claims))
         for line in bizrq.claims:
             claimant = claimant_of(line)
@@ -137,6 +139,9 @@ class Account:
         problem = self._not_now(ask)
         if problem is not None:
             return problem
+        line = self._leftovers.get(ask.growth.uid)
+        if line is not None:
+            ask = replace(ask, growth=replace(ask.growth, credit=line.charge))
         growth = ask.growth
         try:
             known = self._known(growth.uid)
@@ -344,4 +349,10 @@ def _raised(bizrq: str, limits: Sequence[Limit]) -> Again:
 
 
 def _growing(growth: Growth) -> list[str]:
-    return [key for key, amount in growth.new.items() if amount > growth.old.get(key, ZERO)]
+    """The keys that it grows on, above what is held for it already [A1]."""
+    old, credit = growth.old, growth.credit
+    return [
+        key
+        for key, amount in growth.new.items()
+        if amount > old.get(key, ZERO) and not (credit and amount <= credit.get(key, ZERO))
+    ]

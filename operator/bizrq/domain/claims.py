@@ -17,7 +17,7 @@ import datetime
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bizrq.domain.amounts import Amounts, key_by_key_max
@@ -31,6 +31,7 @@ __all__ = [
     "Growth",
     "Settled",
     "claimant_of",
+    "is_limitable",
     "parse_claim",
     "settle",
     "since_text",
@@ -87,7 +88,7 @@ class Claim:
         amounts = ",".join(
             f"{key}={amount}:{self.raised.get(key, ZERO)}"
             for key, amount in sorted(self.demand.items())
-            if _is_limitable(key)
+            if is_limitable(key)
         )
         line = f"{FORMAT} {self.uid} {self.version} {self.object} {self.since} {amounts}"
         marks = [*([f"from={self.moved_from}"] if self.moved_from else []), *(["own"] if self.own else []), *self.marks]
@@ -95,7 +96,8 @@ class Claim:
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_limitable(key: str) -> bool:
+def is_limitable(key: str) -> bool:
+    """Whether ``key`` can stand in ``hard``, and so in a line."""
     return _KEY.fullmatch(key) is not None
 
 
@@ -161,6 +163,8 @@ class Growth:
     old_keys: frozenset[str] = frozenset()
     """The keys of its hard at ``version``."""
     moved_from: str = ""
+    credit: Amounts = field(default_factory=dict)
+    """What its line in ``status.leftovers`` holds for it already [A1, P5]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,21 +186,22 @@ def settle(growth: Growth, known: Claim | None) -> Settled | None:
     less of it into account meanwhile.
     """
     old, new = growth.old, growth.new
+    credit = key_by_key_max(old, growth.credit) if growth.credit else old
     if known is None:
-        covered, demand = old, key_by_key_max(new, old)
+        covered, demand = credit, key_by_key_max(new, old)
     elif known.version < growth.version:
         granted = {
             key: min(amount, old.get(key, ZERO) + known.raised.get(key, ZERO)) for key, amount in known.demand.items()
         }
-        covered, demand = key_by_key_max(old, granted), key_by_key_max(new, old)
+        covered, demand = key_by_key_max(credit, granted), key_by_key_max(new, old)
     elif known.version == growth.version:
-        covered, demand = key_by_key_max(old, known.demand), key_by_key_max(new, known.demand)
+        covered, demand = key_by_key_max(credit, known.demand), key_by_key_max(new, known.demand)
     else:
         return None
     if growth.keys is not None:
         keys = _keys_of_child(growth.keys, growth, known)
         demand = {key: amount for key, amount in demand.items() if key in keys}
-    return Settled(_above(new, covered), demand, _above(demand, old))
+    return Settled(_above(new, covered), demand, _above(demand, credit))
 
 
 def _keys_of_child(keys: frozenset[str], growth: Growth, known: Claim | None) -> frozenset[str]:

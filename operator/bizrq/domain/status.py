@@ -14,6 +14,7 @@ from typing import Any, Final
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, exceeding, first_of
 from bizrq.domain.bizrq import Absorbed, Bizrq
 from bizrq.domain.cash import Books, amount_text, budget, carried, hours
+from bizrq.domain.leftovers import is_of_another_format
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
 from bizrq.domain.times import timestamp
@@ -43,6 +44,14 @@ class Counted:
     """Random process id and counter [R4]."""
     claims: Sequence[str] = ()
     """The lines of claims that are open [A4]."""
+    leftovers: Sequence[str] = ()
+    """Lines of workloads that are charged more than they demand [P5]."""
+    unsure: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Workloads whose charge may fall once their pods are seen as late as they are: version and object by UID."""
+    rest: bool = False
+    """Whether the status read held more than could be named [P5]."""
+    look_again: bool = False
+    """Whether that may fall without any event of a pod of this bizrq."""
     absorbed: Sequence[Absorbed] = ()
     """Deleted children whose hours are in the books [T7]."""
     not_ready: NotReady | None = None
@@ -62,6 +71,8 @@ def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     status["writer"] = counted.writer
     status["summary"] = summary(bizrq.hard, used, counted.gpus)
     _put_list(status, "claims", counted.claims)
+    others = [line for line in status.get("leftovers") or () if is_of_another_format(line)]
+    _put_list(status, "leftovers", [*others, *counted.leftovers])
     books = counted.books
     cash = status["cash"] = status.get("cash") or {}
     cash["ledger"] = {key: str(amount) for key, amount in sorted(books.ledger.items())}

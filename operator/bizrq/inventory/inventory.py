@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.leftovers import leftovers_of
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
 from bizrq.inventory.bizrqs import Bizrqs
@@ -39,6 +40,10 @@ class Inventory:
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
         self._homes: dict[str, Home] = {}
+        self._kept_homes: dict[str, Home] = {}
+        """Where pods belong whose workload is in no view, by controller, as leftovers say [P5]."""
+        self._kept_by: dict[str, set[str]] = {}
+        """These controllers by bizrq."""
 
     # --- bizrqs ---
 
@@ -50,6 +55,7 @@ class Inventory:
         known = self.bizrqs.get(bizrq.name)
         if not self.bizrqs.put(bizrq):
             return
+        self._read_leftovers(known, bizrq)
         if bizrq.books.seen is not None:
             self.pods.forget(bizrq.name, bizrq.books.seen.version)
         if not ours:
@@ -68,6 +74,7 @@ class Inventory:
         known = self.bizrqs.remove(uid, name, version)
         if known is None:
             return
+        self._forget_leftovers(name)
         self.pods.forget_bizrq(name)
         self._wake(name)
         if known.parent:
@@ -81,6 +88,26 @@ class Inventory:
             self.put_bizrq(bizrq)
         for gone in self.bizrqs.missing({each.uid for each in listed} | unreadable, version):
             self.remove_bizrq(gone.uid, gone.name, version)
+
+    def _read_leftovers(self, known: Bizrq | None, bizrq: Bizrq) -> None:
+        """After a start only a line may tell where pods belong whose workload is gone."""
+        if (known.status.get("leftovers") if known else None) == bizrq.status.get("leftovers"):
+            return
+        before = self._kept_by.get(bizrq.name, set())
+        self._forget_leftovers(bizrq.name)
+        for leftover in leftovers_of(bizrq).values():
+            home = Home(bizrq.name, leftover.models, leftover.object.split("/")[1])
+            controllers = {leftover.uid, *leftover.controllers}
+            self._kept_by.setdefault(bizrq.name, set()).update(controllers)
+            self._kept_homes |= dict.fromkeys(controllers, home)
+            for controller in controllers - before:
+                self.pods.owner_known(controller)
+
+    def _forget_leftovers(self, bizrq: str) -> None:
+        for controller in self._kept_by.pop(bizrq, ()):
+            home = self._kept_homes.get(controller)
+            if home is not None and home.bizrq == bizrq:
+                del self._kept_homes[controller]
 
     # --- workloads ---
 
@@ -104,7 +131,9 @@ class Inventory:
                 self.pods.owner_known(controller)
             if known is not None:
                 self._wake(known.bizrq)
-        if known is None or known.demand != workload.demand or known.bizrq != workload.bizrq:
+        if known is None or (known.demand, known.bizrq, known.settled) != (
+            workload.demand, workload.bizrq, workload.settled,
+        ):  # fmt: skip
             self._wake(workload.bizrq)
 
     def remove_workload(self, uid: str, version: int, seen: int | None = None) -> None:
@@ -150,10 +179,14 @@ class Inventory:
         """Forget what nothing refers to any more."""
         self.pods.sweep(lambda name: self.bizrqs.get(name) is not None, now)
         self.owners.sweep(self.pods.has_owner)
+        self.workloads.sweep_before(lambda name: self.bizrqs.get(name) is not None)
 
     def _total(self, bizrq: str) -> Amounts:
         return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}
 
-    def _home_of(self, controller: str, namespace: str) -> Home | None:
-        home = self._homes.get(self.owners.workload_of(controller))
+    def _home_of(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
+        uid = self.owners.workload_of(controller)
+        home = self._homes.get(uid)
+        if home is None and listed:  # one that an event brought was made after its workload had gone
+            home = self._kept_homes.get(controller) or self._kept_homes.get(uid)
         return home if home is not None and home.namespace == namespace else None

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -22,7 +22,8 @@ from bizrq.domain.demand import pod_amounts
 from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow
 from bizrq.domain.pod_resources import Held, held, the_most_of
 from bizrq.domain.pod_template import read_pod_spec
-from bizrq.domain.resource_names import GpuResources, Models
+from bizrq.domain.quantity import Quantity
+from bizrq.domain.resource_names import PODS, GpuResources, Models
 
 __all__ = ["Home", "Pod", "Pods"]
 
@@ -54,6 +55,13 @@ class Home:
     """Of the workload. Owners are of the same namespace: a pod elsewhere only names a UID that is not its owner's."""
 
 
+class HomeOf(Protocol):
+    """Tells where the pods of a controller in a namespace belong; ``listed`` are those that a list brought."""
+
+    def __call__(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
+        """Their home; None where it is not known."""
+
+
 class Pod(Charged, eq=False, gc=False):
     """One pod."""
 
@@ -69,14 +77,19 @@ class Pod(Charged, eq=False, gc=False):
     """When its DELETED event arrived."""
     last_list: int = 0
     """Number of the last list that had it."""
+    owner_kind: str = ""
+    """Kind of its controller."""
+
+    def holds(self, now: int) -> bool:
+        """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
+        interval = self.interval
+        return self.deleted_at is None and interval.end is None and (interval.cut is None or interval.cut > now)
 
 
 class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
-    def __init__(
-        self, home_of: Callable[[str, str], Home | None], touched: Callable[[str], None], gpus: GpuResources
-    ) -> None:
+    def __init__(self, home_of: HomeOf, touched: Callable[[str], None], gpus: GpuResources) -> None:
         self._home_of, self._touched, self._gpus = home_of, touched, gpus
         self._by_uid: dict[str, Pod] = {}
         self._by_owner: dict[str, set[Pod]] = {}
@@ -104,6 +117,50 @@ class Pods:
     def of(self, bizrq: str) -> Iterator[Pod]:
         """The pods attributed to a bizrq: those that exist, and those that are gone and not forgotten yet."""
         return iter(self._by_bizrq.get(bizrq, ()))
+
+    def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
+        """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
+
+        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end.
+        """
+        milli: dict[str, int] = {}
+        count = 0
+        for owner in controllers:
+            for pod in self._by_owner.get(owner, ()):
+                if pod.holds(now) and pod.held is not None:
+                    count += 1
+                    for key, amount in self._charged(pod.held, models).items():
+                        milli[key] = milli.get(key, 0) + amount
+        total = {key: Quantity.from_milli(amount) for key, amount in milli.items()}
+        return {**total, PODS: Quantity.of(count)} if count else total
+
+    def strangers(self, kinds: Container[str], now: int) -> set[str]:
+        """The controllers of some kinds whose pods came by a list, hold something, and are of no known workload."""
+        return {
+            pod.owner
+            for pod in self._by_uid.values()
+            if pod.home is None
+            and pod.owner is not None
+            and pod.last_list
+            and pod.owner_kind in kinds
+            and pod.holds(now)
+        }
+
+    @property
+    def lists(self) -> int:
+        """How many lists have begun."""
+        return self._list
+
+    @property
+    def version(self) -> int:
+        """Up to which version everything that happened to pods is known; -1 before the first list."""
+        return self._version
+
+    def knows(self, listed: Mapping[str, int]) -> bool:
+        """Whether each of these pods, versions by UID, is in view at that version or a later one."""
+        return all(
+            (pod := self._by_uid.get(uid)) is not None and pod.version >= version for uid, version in listed.items()
+        )
 
     def has_owner(self, uid: str) -> bool:
         """Whether a pod is known that this UID controls."""
@@ -173,7 +230,7 @@ class Pods:
     # --- attribution ---
 
     def owner_known(self, owner: str) -> None:
-        """Look again where the pods of this controller belong: it, or its workload, has become known."""
+        """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
         for pod in self._by_owner.get(owner, ()):
             self._settle_in(pod)
 
@@ -227,6 +284,7 @@ class Pods:
     def _new(self, item: PodObject) -> Pod:
         uid, owner = item.metadata.uid, item.metadata.controller
         pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, None, uid, owner, sys.intern(item.metadata.namespace))
+        pod.owner_kind = sys.intern(item.metadata.controller_kind)
         self._by_uid[uid] = pod
         if owner is not None:
             siblings = self._by_owner.get(owner)
@@ -262,7 +320,7 @@ class Pods:
     def _settle_in(self, pod: Pod) -> None:
         if pod.home is not None or pod.owner is None:
             return  # it keeps the home it has, whatever becomes of its workload [C7]
-        home = self._home_of(pod.owner, pod.namespace)
+        home = self._home_of(pod.owner, pod.namespace, listed=self._listing or pod.last_list > 0)
         if home is None:
             return
         pod.home = home

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts, add_into, subtract_from
@@ -22,6 +22,7 @@ class Workloads:
         self._totals: dict[str, dict[str, Quantity]] = {}
         self._graves = Graveyard()
         self._listed: dict[str, int] = {}
+        self._before: dict[str, dict[str, Workload]] = {}
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -51,6 +52,8 @@ class Workloads:
             return False
         if known is not None:
             self._take_out(known)
+            if workload.bizrq != known.bizrq or workload.demand != known.demand:
+                self._remember(known)
         self._by_uid[workload.uid] = workload
         add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
         return known
@@ -76,6 +79,7 @@ class Workloads:
             return None
         del self._by_uid[uid]
         self._take_out(known)
+        self._remember(known)
         return known
 
     def listed_at(self, kind: str) -> int:
@@ -85,6 +89,31 @@ class Workloads:
     def list_taken_over(self, kind: Kind, version: int) -> None:
         """Everything that a list of a kind at ``version`` says is held now."""
         self._listed[kind.id] = max(version, self._listed.get(kind.id, NEVER))
+
+    def take_before(self, bizrq: str) -> dict[str, Workload]:
+        """The workloads whose demand under a bizrq changed since this was asked last, as they were then, by UID [P5].
+
+        Whoever asks writes a status of what is known now; where that fails, ``give_back`` what was taken.
+        """
+        return self._before.pop(bizrq, {})
+
+    def give_back(self, bizrq: str, before: Mapping[str, Workload]) -> None:
+        """No status was written: what it would have followed is still the last one. Older states win."""
+        if before:
+            self._before[bizrq] = {**self._before.get(bizrq, {}), **before}
+
+    def forget_before(self, bizrq: str) -> None:
+        """A bizrq is gone: nobody will write its status."""
+        self._before.pop(bizrq, None)
+
+    def sweep_before(self, exists: Callable[[str], bool]) -> None:
+        """Labels may name bizrqs that nobody ever made."""
+        for bizrq in [bizrq for bizrq in self._before if not exists(bizrq)]:
+            self.forget_before(bizrq)
+
+    def _remember(self, known: Workload) -> None:
+        if known.bizrq:
+            self._before.setdefault(known.bizrq, {}).setdefault(known.uid, known)
 
     def missing(self, kind: Kind, present: AbstractSet[str], version: int) -> list[Workload]:
         """What is held of a kind, older than a list at ``version`` and not ``present`` in it: gone without an event."""

@@ -17,6 +17,7 @@ from bizrq.domain.amounts import exceeding, first_of
 from bizrq.domain.bizrq import GROUP, PLURAL, VERSION, Bizrq, read_bizrq
 from bizrq.domain.cash import amount_text
 from bizrq.domain.claims import Claim, ClaimError, Growth, parse_claim
+from bizrq.domain.leftovers import leftovers_of
 from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import no_such_bizrq
 from bizrq.domain.resource_names import PODS, GpuResources, key_problem
@@ -206,6 +207,12 @@ class BizrqReviews:
                 f"workloads still demand something under {old.name}: {first_of(demanding, str, 'workloads')}; delete "
                 f"these, scale them to 0 or label them for another bizrq; or annotate this one {FORCE_DELETE}=true, "
                 "and what they run is charged to nobody"
+            )
+        left = [leftover.object for leftover in leftovers_of(old).values()]
+        if left:  # they demand nothing any more, so it may go [T4]
+            return Verdict.allow(
+                f"pods are still there under {old.name} of {first_of(left, str, 'workloads')}; what they hold, and "
+                "their hours from here on, are charged to nobody"
             )
         return Verdict.allow()
 

@@ -69,6 +69,8 @@ class Kind:
     nothing_when: tuple[NothingWhen, ...] = ()
     scale: Path_ = ()
     """Where the scale subresource puts its replicas [A9]; empty where the kind has none."""
+    observes: bool = False
+    """Its controller says in ``status.observedGeneration`` which spec it has acted on [P5]."""
 
     @property
     def count_key(self) -> str:
@@ -192,6 +194,7 @@ def _kind(value: object, where: str) -> Kind:
             for index, each in enumerate(fields.take("nothingWhen", list, []))
         ),
         scale=fields.path("scale", None),
+        observes=fields.take("observes", bool, False),
     )
     fields.done()
     return result

@@ -39,6 +39,8 @@ class Workload:
     """What ``demand`` is the sum of, before RuntimeClasses add to it; empty where nothing is demanded now."""
     runtime_classes: frozenset[str] = frozenset()
     """The RuntimeClasses that add to ``demand`` [P3]."""
+    settled: bool = True
+    """Its controller has seen this spec: of an older one no more pods are made [P5]."""
 
     def has_pods_like(self, other: Workload) -> bool:
         """Whether a pod of it holds what one of ``other`` does, group by group."""
@@ -102,7 +104,13 @@ def read_workload(
         problems=tuple(problems),
         groups=groups,
         runtime_classes=frozenset(each.runtime_class for each in groups if each.runtime_class),
+        settled=not kind.observes or _observed(raw) >= metadata.get("generation", 0),
     )
+
+
+def _observed(raw: Mapping[str, Any]) -> int:
+    observed = _at(raw, ("status", "observedGeneration"))
+    return observed if isinstance(observed, int) else 0
 
 
 def read_models(labels: Mapping[str, str]) -> Models:

@@ -50,6 +50,8 @@ class Storage(CasStore):
         self.versions: dict[str, list[JSON | None]] = {}
         """Every version of each object; None: it was gone."""
         self.events: dict[str, list[Event]] = {}
+        self.is_observed_late = False
+        """Whether status.observedGeneration waits for ``observe``; else it is always that of the spec."""
         self.cached: dict[str, bytes] = {}
         """What lists with a resourceVersion are answered with, by URL: as old as a cache may be."""
 
@@ -70,6 +72,8 @@ class Storage(CasStore):
             self.version += 1
             stored = copy.deepcopy(dict(raw))
             stored["metadata"]["resourceVersion"] = str(self.version)
+            if not self.is_observed_late:
+                stored["status"] = {"observedGeneration": stored["metadata"].get("generation", 1)}
             self.workloads[DEPLOYMENT.id, NAMESPACE, name] = stored
         self._tell(name, stored)
         return copy.deepcopy(stored)

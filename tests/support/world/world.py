@@ -42,8 +42,13 @@ def _hard(*, cpu: int | None = None, memory: int | None = None, count: int | Non
 class World:
     """The whole of it. Close it, or use it in a ``with``."""
 
+    new_storage: type[Storage] = Storage
+    new_watcher: type[Watcher] = Watcher
+    rounds = 3
+    """How often a controller must look until all is settled."""
+
     def __init__(self, *, replicas: int = 1, controllers: int = 1) -> None:
-        self.loop, self.clock, self.storage = HandLoop(), HandClock(), Storage()
+        self.loop, self.clock, self.storage = HandLoop(), HandClock(), self.new_storage()
         self.replicas = [Replica(self.storage, self.clock) for _ in range(replicas)]
         self.controllers = [self._new_controller() for _ in range(controllers)]
         self.requests: list[Request] = []
@@ -249,7 +254,7 @@ class World:
             controller.lists_anew()
             controller.catches_up()
         self.check()
-        for _ in range(3):
+        for _ in range(self.rounds):
             for name in self._leaves_first():
                 self.writes(name, writer)
             self.controllers[writer].catches_up()
@@ -270,7 +275,7 @@ class World:
     # --- helpers ---
 
     def _new_controller(self) -> Watcher:
-        return Watcher(self.storage, self.clock, self.loop)
+        return self.new_watcher(self.storage, self.clock, self.loop)
 
     def _stored(self, raw: JSON) -> None:
         versions = self.storage.versions[raw["metadata"]["name"]]

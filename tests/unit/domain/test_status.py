@@ -174,7 +174,7 @@ def test_a_status_is_read_back_as_what_was_counted(hard: dict[str, str], ledger:
 def test_what_this_version_does_not_know_stays_as_it_was() -> None:
     """Replicas of two versions run side by side during an upgrade."""
     old = {
-        "leftovers": ["1 ..."],
+        "leftovers": ["2 ..."],
         "future": {"field": [1, 2]},
         "cash": {"uncertain": {CPU: "5"}, "moves": [], "period": {"start": "x"}, "new": 1},
         "conditions": [
@@ -195,11 +195,11 @@ def test_what_this_version_does_not_know_stays_as_it_was() -> None:
 
 
 def test_a_status_that_is_changed_afterwards_does_not_reach_into_the_object_that_was_read() -> None:
-    team = read(bizrq(hard={"pods": "1"}, status={"leftovers": ["a"], "cash": {"moves": ["m"]}}))
+    team = read(bizrq(hard={"pods": "1"}, status={"leftovers": ["2 a"], "cash": {"moves": ["m"]}}))
     status = new_status(team, counted())
     status["leftovers"].append("b")
     status["cash"]["moves"].append("n")
-    assert (team.raw["status"]["leftovers"], team.raw["status"]["cash"]["moves"]) == (["a"], ["m"])
+    assert (team.raw["status"]["leftovers"], team.raw["status"]["cash"]["moves"]) == (["2 a"], ["m"])
 
 
 def test_a_view_that_is_not_known_leaves_the_one_that_is_stored() -> None:
