@@ -62,6 +62,8 @@ class Workloads:
         """Count the version that is known with another demand."""
         known = self._by_uid[workload.uid]
         self._take_out(known)
+        if workload.demand != known.demand:
+            self._remember(known)
         self._by_uid[workload.uid] = workload
         add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
 
