@@ -427,6 +427,11 @@ def test_a_label_of_a_namespace_holds_within_some_seconds(bed, answers):
 def test_the_flags_reach_the_process(bed, answers, flag, child, huge):
     """[A12] The last ones here: the configuration goes with these webhooks."""
     cluster, _ = bed
+
+    def used():
+        return cluster.kubectl("get", "bizrq", "audio", "--output=jsonpath={.status.used.limits\\.cpu}")
+
+    before = used()
     with cluster.start_webhooks(1, [flag]) as others:
         others.install()
         try:
@@ -435,3 +440,4 @@ def test_the_flags_reach_the_process(bed, answers, flag, child, huge):
             assert huge in answer(cluster, create("bob", "too much", web("huge", "audio", "shop", 1000)))
         finally:
             cluster.kubectl("delete", "deployment", "huge", "--namespace=shop", "--ignore-not-found")
+            wait_until(lambda: used() == before, "what was let by is gone, and its pods with it [P5]", 90)
