@@ -79,6 +79,7 @@ def test_what_fits_is_stored(kubectl, name):
 def test_what_does_not_fit_is_refused_and_the_command_of_its_header_has_it_fit(kubectl, name, message):
     """A refusal says what would fit [A2, T3], and that is stored."""
     text = (EXAMPLES / name).read_text(encoding="utf-8")
+    before = used(kubectl, "team-vision", "limits.cpu")
     with pytest.raises(KubectlFailed) as refusal:
         kubectl("apply", "-f", str(EXAMPLES / name))
     assert str(refusal.value).endswith(f"denied the request: {message}")
@@ -89,6 +90,7 @@ def test_what_does_not_fit_is_refused_and_the_command_of_its_header_has_it_fit(k
     changed = text.split("\napiVersion", 1)[1].replace(command["old"], command["new"])
     applied(kubectl, "apiVersion" + changed)
     kubectl("delete", "-f", str(EXAMPLES / name))  # waits until it is gone
+    wait_until(lambda: used(kubectl, "team-vision", "limits.cpu") == before, "its pods are gone too [P5]", 30)
 
 
 def test_jobs_take_cards_and_give_them_back(kubectl):
