@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bizrq.domain.amounts import Amounts, add_into
+from bizrq.domain.amounts import Amounts, add_into, beyond
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.demand import largest, pod_amounts
 from bizrq.domain.pod_resources import Held
-from bizrq.domain.quantity import ZERO, Quantity
+from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.inventory.inventory import Inventory
 from bizrq.inventory.pods import Pod
@@ -92,9 +92,4 @@ def _excess(pod: Held, within: Held | None, models: Models, gpus: GpuResources) 
     """What ``pod`` holds beyond ``within``, by key; nothing where there is no template to compare with."""
     if within is None:
         return {}
-    allowed = pod_amounts(within, models, gpus)
-    return {
-        key: amount - allowed.get(key, ZERO)
-        for key, amount in pod_amounts(pod, models, gpus).items()
-        if amount > allowed.get(key, ZERO)
-    }
+    return beyond(pod_amounts(pod, models, gpus), pod_amounts(within, models, gpus))

@@ -6,7 +6,7 @@ Everything that a status says comes from here: the inventory and one instant go 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
 from bizrq.controller.leftovers import Memory, what_stays
@@ -14,6 +14,7 @@ from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, 
 from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
 from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
 from bizrq.domain.charges import added_by, claims_of_workloads, is_readable, open_claims
+from bizrq.domain.claims import Claim
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
@@ -72,11 +73,11 @@ def count(
     books = accrue(books, pods.of(bizrq.name), keys=bizrq.cash_keys, view=view, since=bizrq.created, now=now)
     # Two bizrqs that are each other's ancestors would raise each other for ever: there nothing is handed up.
     circle = circle_above(bizrq, inventory.bizrqs.get)
-    claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(bizrq, inventory)})
+    of_workloads = claims_of_workloads(bizrq.claims)
+    claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(of_workloads, inventory)})
     unread = any(not is_readable(line) for line in claims)
     _, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
     still_open = set(claims)
-    of_workloads = claims_of_workloads(bizrq.claims)
     stays = what_stays(
         bizrq,
         inventory,
@@ -126,13 +127,13 @@ def _seen(inventory: Inventory) -> Callable[[str, str], int]:
     return seen
 
 
-def _outlived(bizrq: Bizrq, inventory: Inventory) -> Iterable[str]:
-    """Lines of workloads that were under this bizrq at the version of their claim, and are in no newer list.
+def _outlived(claims: Mapping[str, Claim], inventory: Inventory) -> Iterable[str]:
+    """Those lines of workloads that were under this bizrq at the version of their claim, and are in no newer list.
 
     Such a list proves a later version, at which the workload is not under any bizrq, or gone. Of one that was only to
     come under this bizrq it proves nothing: it was in no list before either.
     """
-    for line, claim in claims_of_workloads(bizrq.claims).items():
+    for line, claim in claims.items():
         kind = claim.object.partition("/")[0]
         was_here = claim.raised.get(f"count/{kind}") == ZERO and claim.version > 0
         if was_here and claim.version <= inventory.workloads.listed_at(kind) and not inventory.workloads.get(claim.uid):

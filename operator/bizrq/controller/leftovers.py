@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bizrq.domain.amounts import Amounts, add_into, key_by_key_max
+from bizrq.domain.amounts import Amounts, add_into, beyond, key_by_key_max
 from bizrq.domain.bizrq import Bizrq, own_amounts
 from bizrq.domain.claims import Claim
-from bizrq.domain.leftovers import Leftover, beyond, bounded, charge, held_by_pods, leftovers_of
+from bizrq.domain.leftovers import Leftover, bounded, charge, held_by_pods, leftovers_of
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import NO_MODELS, Models, is_cash
 from bizrq.inventory.inventory import Inventory

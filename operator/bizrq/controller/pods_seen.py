@@ -14,9 +14,8 @@ from typing import Final
 
 from bizrq.clock import Clock
 from bizrq.cluster.reads import Reads
-from bizrq.domain.amounts import Amounts
+from bizrq.domain.amounts import Amounts, beyond
 from bizrq.domain.bizrq import Bizrq
-from bizrq.domain.leftovers import beyond
 from bizrq.inventory.inventory import Inventory
 
 __all__ = ["PodsSeen"]

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final
 
-from bizrq.domain.quantity import Quantity
+from bizrq.domain.quantity import ZERO, Quantity
 
 __all__ = [
     "KEYS_NAMED",
     "Amounts",
     "add_into",
+    "beyond",
     "exceeding",
     "first_of",
     "key_by_key_max",
@@ -66,6 +67,11 @@ def key_by_key_max(left: Amounts, right: Amounts) -> dict[str, Quantity]:
         if known is None or known < amount:
             result[key] = amount
     return result
+
+
+def beyond(amounts: Amounts, less: Amounts) -> dict[str, Quantity]:
+    """Per key what ``amounts`` is above ``less``, where it is."""
+    return {key: amount - less.get(key, ZERO) for key, amount in amounts.items() if amount > less.get(key, ZERO)}
 
 
 def only(amounts: Amounts, keys: Container[str]) -> dict[str, Quantity]:

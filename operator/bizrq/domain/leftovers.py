@@ -20,13 +20,12 @@ from typing import Final
 from bizrq.domain.amounts import Amounts, key_by_key_max
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.claims import is_limitable
-from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
+from bizrq.domain.quantity import Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import Models
 
 __all__ = [
     "Leftover",
     "LeftoverError",
-    "beyond",
     "bounded",
     "charge",
     "held_by_pods",
@@ -147,8 +146,3 @@ def charge(base: Amounts, sure: Amounts, pods: Amounts) -> dict[str, Quantity]:
     """
     left = {key: min(amount, pods[key]) for key, amount in sure.items() if key in pods}
     return key_by_key_max(base, left)
-
-
-def beyond(amounts: Amounts, less: Amounts) -> dict[str, Quantity]:
-    """Per key what ``amounts`` is above ``less``, where it is."""
-    return {key: amount - less.get(key, ZERO) for key, amount in amounts.items() if amount > less.get(key, ZERO)}

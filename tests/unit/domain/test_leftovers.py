@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bizrq.domain.amounts import beyond
 from bizrq.domain.leftovers import (
     Leftover,
     LeftoverError,
-    beyond,
     bounded,
     charge,
     held_by_pods,
