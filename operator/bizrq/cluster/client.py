@@ -151,9 +151,12 @@ class Client:
                 await self._credentials.authorization(renew=True)
                 answer = await self._send(method, path, timeout, params, body, headers)
             async with answer:
-                if answer.status >= 400:  # noqa: PLR2004
-                    raise await _error(answer, f"{method} {path}")
-                yield answer
+                try:
+                    if answer.status >= 400:  # noqa: PLR2004
+                        raise await _error(answer, f"{method} {path}")
+                    yield answer
+                finally:
+                    _hang_up(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
             msg = f"{method} {path}: {type(error).__name__}: {error}"
             raise Unavailable(msg) from error
@@ -181,6 +184,17 @@ class Client:
             proxy=self._credentials.proxy,
             server_hostname=self._credentials.server_name,
         )
+
+
+def _hang_up(answer: aiohttp.ClientResponse) -> None:
+    """Cut the connection of an answer that was not read to its end, such as a watch that is given up.
+
+    Closed politely it would wait for the server's farewell, behind all that is still being sent, and nobody waits for
+    it: the socket would outlive the client.
+    """
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _error(answer: aiohttp.ClientResponse, request: str) -> ClusterError:

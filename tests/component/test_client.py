@@ -1,0 +1,71 @@
+"""The client of the API server leaves no connection behind."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+
+import kubernetes.client
+import pytest
+
+from bizrq.cluster.client import Client
+from bizrq.cluster.credentials import Credentials
+from tests.support.certificates import make_pair
+
+EVENT = b'{"type":"ADDED"}\n'
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return make_pair(tmp_path_factory.mktemp("client"), "server")
+
+
+class DeafServer:
+    """A TLS server with one client, that sends the beginning of a watch and never listens again."""
+
+    def __init__(self, pair):
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(pair.certificate, pair.key)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        self._raw = None
+
+    def _serve(self):
+        plain, _ = self._listening.accept()
+        encrypted = self._context.wrap_socket(plain, server_side=True)
+        encrypted.recv(65536)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        encrypted.sendall(head + f"{len(EVENT):x}\r\n".encode() + EVENT + b"\r\n")
+        self._raw = socket.socket(fileno=encrypted.detach())
+
+    def goodbye(self):
+        """What the client still sent, up to the end of its connection. Raises ``TimeoutError`` if it does not end."""
+        self._thread.join()
+        self._raw.settimeout(10)
+        said = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := self._raw.recv(65536):
+                said += more
+        return said
+
+    def close(self):
+        self._thread.join()
+        self._raw.close()
+        self._listening.close()
+
+
+async def test_a_watch_that_is_given_up_ends_its_connection_without_waiting_for_the_server(pair):
+    """A polite goodbye waits for an answer behind all that the server still sends: the socket outlives the client."""
+    server = DeafServer(pair)
+    config = kubernetes.client.Configuration()
+    config.host, config.ssl_ca_cert = f"https://127.0.0.1:{server.port}", str(pair.certificate)
+    try:
+        async with Client(Credentials(config), user_agent="bizrq-test") as client:
+            async with contextlib.aclosing(client.watch("/pods", params={})) as lines:
+                assert await anext(lines) == EVENT.strip()
+            assert await asyncio.to_thread(server.goodbye) == b""
+    finally:
+        server.close()
