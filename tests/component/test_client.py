@@ -31,7 +31,7 @@ class DeafServer:
         self.port = self._listening.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
-        self._raw = None
+        self._raw = socket.socket()
 
     def _serve(self):
         plain, _ = self._listening.accept()
@@ -39,6 +39,7 @@ class DeafServer:
         encrypted.recv(65536)
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         encrypted.sendall(head + f"{len(EVENT):x}\r\n".encode() + EVENT + b"\r\n")
+        self._raw.close()
         self._raw = socket.socket(fileno=encrypted.detach())
 
     def goodbye(self):
@@ -64,8 +65,9 @@ async def test_a_watch_that_is_given_up_ends_its_connection_without_waiting_for_
     config.host, config.ssl_ca_cert = f"https://127.0.0.1:{server.port}", str(pair.certificate)
     try:
         async with Client(Credentials(config), user_agent="bizrq-test") as client:
-            async with contextlib.aclosing(client.watch("/pods", params={})) as lines:
-                assert await anext(lines) == EVENT.strip()
+            lines = client.watch("/pods", params={})
+            assert await anext(lines) == EVENT.strip()
+            await lines.aclose()
             assert await asyncio.to_thread(server.goodbye) == b""
     finally:
         server.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -111,7 +111,7 @@ class Client:
 
     async def watch(
         self, path: str, *, params: Mapping[str, str], accept: str = "application/json"
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The lines of a watch, one event each, until the server ends it.
 
         Raises ``Unavailable`` where the stream breaks off, also in the middle of a line.
