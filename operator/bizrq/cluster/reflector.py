@@ -2,15 +2,19 @@
 
 One reflector follows one URL for ever. Its sink is told of every item of a list, of every event in order, and after a
 list which version it was, so that the sink can find out what vanished unseen: nobody else will ever tell it.
+
+A reflector may begin with a replay: it watches from a version that somebody knew before, then lists, and goes on
+watching until it has passed the version of the list. So nothing vanishes between the two [C5].
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -19,7 +23,7 @@ from bizrq.cluster.client import Client
 from bizrq.cluster.errors import ClusterError, Gone, Unavailable, error_of
 from bizrq.cluster.objects import Listed, Page, WatchEvent
 
-__all__ = ["Reflector", "Sink"]
+__all__ = ["Reflector", "ReplaySink", "Sink"]
 
 _PAGE: Final = 500
 """Items a page: bounds both the memory of the first list and how long the loop stands still to decode one."""
@@ -29,6 +33,14 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
 
 _WATCH_SECONDS: Final = (240, 480)
 """The server ends a watch after a random time of this range, so that reconnects are spread."""
+
+_REPLAY_SECONDS: Final = 3
+"""The length of a watch in a replay. The server sends a bookmark two seconds before a watch ends: it brings what all
+others wait a minute for, that nothing else happened."""
+
+_PROGRESS: Final = {"fieldSelector": "metadata.name=none"}
+"""A list of nothing, from the API server's cache: makes it ask etcd how far it is, without which an idle one sends no
+bookmarks."""
 
 _YIELD_EVERY: Final = 100
 """Events or items applied before other tasks may run."""
@@ -64,6 +76,19 @@ class Sink(Protocol[T_contra]):
         """Nothing else happened up to ``version``."""
 
 
+class ReplaySink(Sink[T_contra], Protocol[T_contra]):
+    """A sink that can begin with a replay: between ``replay_began`` and ``replay_ended`` lists prove nothing gone."""
+
+    def replay_began(self, version: int) -> None:
+        """Events after ``version`` follow. Whatever is held is forgotten: an earlier replay may have broken off."""
+
+    def replay_ended(self) -> None:
+        """Every event after the version of ``replay_began`` has been told, up to the newest list at least."""
+
+    def replay_lost(self) -> None:
+        """The server does not have those events any more; a list follows, and what is held is forgotten."""
+
+
 class _Bookmark(msgspec.Struct):
     metadata: Listed
 
@@ -86,15 +111,18 @@ class Reflector(Generic[T]):
         client: Client,
         url: str,
         item: type[T],
-        sink: Sink[T],
+        sink: Sink[T] | ReplaySink[T],
         clock: Clock,
         *,
+        replay: Callable[[], int | None] | None = None,
         params: Mapping[str, str] | None = None,
         metadata_only: bool = False,
         relisted: Callable[[], None] = lambda: None,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
+        """``replay`` tells after which version the sink, a ``ReplaySink``, is to be told of events; None: of none."""
         self._client, self._url, self._sink, self._clock = client, url, sink, clock
+        self._replay_from = replay
         self._params = dict(params or {})
         as_ = "application/json;as={};g=meta.k8s.io;v=v1"
         self._accept_list = as_.format("PartialObjectMetadataList") if metadata_only else "application/json"
@@ -119,9 +147,11 @@ class Reflector(Generic[T]):
         while True:
             heard, events = self.heard, self._events
             try:
-                if self._version is None:
-                    await self._list()
+                if not self.synced.is_set():
+                    await self._begin()
                     self.synced.set()
+                elif self._version is None:
+                    self._version = await self._list()
                 await self._watch()
                 wait = _FIRST_WAIT  # a server that closes at once must not be asked in a hot loop
             except Gone as error:
@@ -145,8 +175,43 @@ class Reflector(Generic[T]):
     def _alive(self) -> None:
         self.heard = asyncio.get_running_loop().time()
 
-    async def _list(self) -> None:
-        """Take over a consistent list, page by page; never resourceVersion=0, which may be an old cache's state."""
+    async def _begin(self) -> None:
+        after = self._replay_from() if self._replay_from else None
+        if after is not None:
+            try:
+                await self._replay(after)
+            except Gone as error:
+                log.warning("%s: what happened after version %d cannot be replayed: %s", self._url, after, error)
+                self._replaying.replay_lost()
+            else:
+                return
+        self._version = await self._list()
+
+    async def _replay(self, after: int) -> None:
+        sink = self._replaying
+        self._version = after
+        sink.replay_began(after)
+        await self._watch_to(None)  # first, for a server keeps events for little more than a minute
+        listed = await self._list()
+        await self._watch_to(listed)
+        sink.replay_ended()
+
+    @property
+    def _replaying(self) -> ReplaySink[T]:
+        return cast("ReplaySink[T]", self._sink)
+
+    async def _watch_to(self, version: int | None) -> None:
+        """Watch until the server has told everything up to ``version``, or up to now."""
+        while True:
+            if await self._watch(_REPLAY_SECONDS, to=version) and (version is None or self._version >= version):  # type: ignore[operator]
+                return
+            await self._client.get(self._url, params=_PROGRESS)
+
+    async def _list(self) -> int:
+        """Take over a consistent list, page by page; never resourceVersion=0, which may be an old cache's state.
+
+        Its version.
+        """
         began = self._clock.now()
         self._sink.list_began()
         params = {**self._params, "limit": str(_PAGE)}
@@ -165,25 +230,35 @@ class Reflector(Generic[T]):
                 break
             params["continue"] = page.metadata.continue_
         self._sink.list_ended(version, began)
-        self._version = version
         self._relisted()
+        return version
 
-    async def _watch(self) -> None:
+    async def _watch(self, seconds: int = 0, *, to: int | None = None) -> bool:
+        """Follow until the server ends the watch; of one of some ``seconds``, until something tells how far it is.
+
+        Whether something did: an event at ``to`` or later, or a bookmark.
+        """
         params = {
             **self._params,
             "resourceVersion": str(self._version),
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311
+            "timeoutSeconds": str(seconds or random.randint(*_WATCH_SECONDS)),  # noqa: S311
         }
         number = 0
-        async for line in self._client.watch(self._url, params=params, accept=self._accept_watch):
-            self._alive()
-            self._apply(self._lines.decode(line))
-            number += 1
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+        lines = self._client.watch(self._url, params=params, accept=self._accept_watch)
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                self._alive()
+                is_bookmark = self._apply(self._lines.decode(line))
+                if seconds and (is_bookmark or (to is not None and self._version is not None and self._version >= to)):
+                    return True
+                number += 1
+                if number % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+        return False
 
-    def _apply(self, event: WatchEvent) -> None:
+    def _apply(self, event: WatchEvent) -> bool:
+        """Tell the sink of an event; whether it was a bookmark."""
         match event.type:
             case "ADDED" | "MODIFIED":
                 item = self._items.decode(event.object)
@@ -195,16 +270,17 @@ class Reflector(Generic[T]):
                 version = int(self._bookmarks.decode(event.object).metadata.resource_version)
                 self._sink.passed(version, self._clock.now())
                 self._version = version
-                return
+                return True
             case "ERROR":
                 failure = self._failures.decode(event.object)
                 after = failure.details.retry_after_seconds if failure.details else 0
                 raise error_of(failure.code, failure.message, after)
             case _:
                 log.warning("%s: an event of unknown type %r", self._url, event.type)
-                return
+                return False
         self._events += 1
         self._version = int(item.metadata.resource_version)  # type: ignore[attr-defined]  # every item has metadata
+        return False
 
 
 def _longer(wait: float) -> float:

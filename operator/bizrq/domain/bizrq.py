@@ -85,6 +85,11 @@ class Bizrq:
         return tuple(Absorbed(uid, name if _NAME.fullmatch(name) else "") for uid, _, name in pairs)
 
     @property
+    def moves(self) -> Sequence[str]:
+        """The lines of ``status.cash.moves`` [C7]."""
+        return (self.status.get("cash") or {}).get("moves") or ()
+
+    @property
     def writer(self) -> str:
         """The last controller process and its counter [R4]; "" before the first write."""
         return self.status.get("writer") or ""
@@ -158,6 +163,7 @@ def _books(cash: Mapping[str, Any]) -> Books:
         settled=dict(_whole_numbers(cash.get("settled") or {})),
         seen=seen,
         rate={key: amount.milli() for key, amount in rate.items()},
+        uncertain=dict(_whole_numbers(cash.get("uncertain") or {})),
     )
 
 

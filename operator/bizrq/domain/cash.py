@@ -1,4 +1,4 @@
-"""What does an interval cost, what is settled, what is the ledger? [C3, C4].
+"""What does an interval cost, what is settled, what is the ledger? [C3, C4, C9].
 
 The books of one bizrq. The cost of what exists is computed at every write and never added to anything, so nothing can
 be added twice:
@@ -6,12 +6,14 @@ be added twice:
     settled' = settled + cost of each pod deleted at a version in (seen, v]      v = version of the view of pods
     ledger'  = settled' + cost up to now of every other pod                      one write, with seen' = v
 
+Each period has such books of its own; the one that was closed last stays open for corrections.
+
 All amounts of cash are integers, milli-units x whole seconds. Hours exist only on output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -23,22 +25,28 @@ from bizrq.domain.resource_names import is_cash
 
 __all__ = [
     "HOUR",
+    "MAX_HISTORY",
     "Books",
     "Charged",
+    "Closed",
     "Seen",
+    "Span",
     "absorb",
     "accrue",
     "amount_text",
     "budget",
     "carried",
-    "charged_seconds",
+    "carry",
     "hours",
     "hours_text",
-    "keep_over_a_gap",
+    "pieces",
 ]
 
 HOUR: Final = 3600
 _MILLI_HOUR: Final = 3600  # milli-units x seconds in a thousandth of a resource-hour
+
+MAX_HISTORY: Final = 12
+"""Closed periods whose totals are kept [C9]."""
 
 MilliSeconds = Mapping[str, int]
 """Cash by compute key (``limits.cpu``), in milli-units x seconds."""
@@ -53,7 +61,13 @@ class Charged(msgspec.Struct, eq=False, gc=False):
     version: int
     """resourceVersion of the newest object seen."""
     deleted_at: int | None = None
-    """Version of its DELETED event; None while it exists."""
+    """Version of its DELETED event; None while it exists. Where nobody saw that, the version of the list it lacked in."""
+    deleted_after: int | None = None
+    """Where nobody saw its deletion, the last version at which it was there."""
+    doubt: int = 0
+    """Seconds that it may have run after the end it is charged to, because nobody saw it go [C6]."""
+    past: tuple[tuple[int, Mapping[str, int]], ...] = ()
+    """What it held before resizes: until when, and how much; oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,101 +79,216 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A period in which hours are granted once: [start, end), without an end where they are granted for good [C9]."""
+
+    start: int
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The books of a period that has ended; corrections still reach it as long as it is the last such [C9]."""
+
+    span: Span
+    ledger: MilliSeconds
+    settled: MilliSeconds
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """What a status says about cash; empty for an object that has none yet."""
 
     ledger: MilliSeconds = field(default_factory=dict)
+    """Of the period that runs."""
     settled: MilliSeconds = field(default_factory=dict)
     """The part of the ledger whose pods no longer exist."""
     seen: Seen | None = None
     rate: MilliSeconds = field(default_factory=dict)
     """Milli-units held at the time of the status."""
+    uncertain: MilliSeconds = field(default_factory=dict)
+    """The most that the ledger may lack [C6]."""
+    previous: Closed | None = None
+    closed: Sequence[Closed] = ()
+    """Older periods that have been closed by this very status; their totals go into the history."""
+    steady_until: int | None = None
+    """Up to here the ledger grows at ``rate``, if no event comes; None: for ever. Not stored."""
 
 
-def charged_seconds(interval: Interval, since: int, now: int) -> int:
-    """Seconds of [since, now) that a pod pays for; ``since`` is the start of a period [C9], never the last write."""
-    if interval.start is None:
-        return 0
-    start = interval.start if interval.start > since else since
-    stop = stop_at(interval, now)
-    return stop - start if stop > start else 0
+class _Window(msgspec.Struct, eq=False):
+    """The books of one period while pods are added up."""
+
+    span: Span
+    settled: dict[str, int]
+    open: dict[str, int]
+
+    def closed(self) -> Closed:
+        return Closed(self.span, self.ledger(), self.settled)
+
+    def ledger(self) -> dict[str, int]:
+        return {key: amount + self.open[key] for key, amount in self.settled.items()}
 
 
-def accrue(books: Books, pods: Iterable[Charged], *, keys: Iterable[str], view: Seen, since: int, now: int) -> Books:
+def accrue(
+    books: Books, pods: Iterable[Charged], *, keys: Iterable[str], view: Seen, spans: Sequence[Span], now: int
+) -> Books:
     """The books as they are at ``now``, seen through ``view`` [C4].
 
     ``pods`` are all pods attributed to the bizrq that exist, and the deleted ones whose version is above
     ``books.seen``; older deletions among them are skipped, for they are in ``settled``. ``keys`` are the compute keys
     with a budget. A key once in the books stays there: taking it out of ``hard`` and back again refills nothing.
-    ``view.version`` must not be below ``books.seen`` [C4]; ``since`` is when the period began [C9].
+    ``spans`` are the period that the ledger belongs to and those that began since, the one that runs last.
+    ``view.version`` must not be below ``books.seen`` [C4].
     """
     seen = books.seen.version if books.seen else -1
     if view.version < seen:
         msg = f"a view at {view.version} knows less than the books, which have seen {seen}"
         raise ValueError(msg)
-    # Keys without hours go with their place in hard, else a group that keeps renaming them would fill its status.
-    spent = (key for amounts in (books.ledger, books.settled) for key, amount in amounts.items() if amount)
-    wanted = {*keys, *spent}
-    settled = {key: books.settled.get(key, 0) for key in wanted}
-    open_cost = dict.fromkeys(wanted, 0)
+    windows = _windows(books, spans, keys)
+    wanted = tuple(windows[-1].settled)
     rate = dict.fromkeys(wanted, 0)
+    uncertain = dict(books.uncertain)
+    steady: int | None = None
     for pod in pods:
         gone = pod.deleted_at
         if gone is not None and gone <= seen:
             continue
-        seconds = charged_seconds(pod.interval, since, now)
-        target = settled if gone is not None and gone <= view.version else open_cost
-        running = gone is None and is_open(pod.interval, now)
-        if not seconds and not running:
+        interval = pod.interval
+        start = interval.start
+        if start is None:
             continue
+        running = gone is None and is_open(interval, now)
+        if running:
+            for change in (interval.cut, interval.end):
+                if change is not None and (steady is None or change < steady):
+                    steady = change
+        elif start > now and (steady is None or start < steady):
+            steady = start
+        is_final = gone is not None and gone <= view.version
+        _add(windows, pod, start, stop_at(interval, now), wanted, is_final=is_final)
         amounts = pod.amounts
-        for key in wanted:
+        for key in wanted if running or pod.doubt else ():
             amount = amounts.get(key)
             if amount:
-                target[key] += amount * seconds
                 if running:
                     rate[key] += amount
-    ledger = {key: settled[key] + open_cost[key] for key in wanted}
-    return Books(ledger, settled, view, rate)
+                elif is_final:
+                    uncertain[key] = uncertain.get(key, 0) + amount * pod.doubt
+    *older, current = windows
+    closed = [window.closed() for window in older]
+    return Books(
+        ledger=current.ledger(),
+        settled=current.settled,
+        seen=view,
+        rate=rate,
+        uncertain={key: amount for key, amount in uncertain.items() if amount},
+        previous=closed[-1] if closed else None,
+        closed=closed[:-1],
+        steady_until=steady,
+    )
 
 
-def absorb(books: Books, closed: Books, keys: Iterable[str]) -> Books:
+def _windows(books: Books, spans: Sequence[Span], keys: Iterable[str]) -> list[_Window]:
+    """The last closed period, the one of the ledger, and those since; each with the keys that are counted."""
+    kept = [books.previous] if books.previous else []
+    known = [*kept, Closed(spans[0], books.ledger, books.settled)]
+    # Keys without hours go with their place in hard, else a group that keeps renaming them would fill its status.
+    spent = (
+        key for each in known for amounts in (each.ledger, each.settled) for key, amount in amounts.items() if amount
+    )
+    wanted = sorted({*keys, *spent})
+    return [
+        *(_window(each.span, each.settled, wanted) for each in known),
+        *(_window(span, {}, wanted) for span in spans[1:]),
+    ]
+
+
+def _window(span: Span, settled: MilliSeconds, wanted: Sequence[str]) -> _Window:
+    return _Window(span, {key: settled.get(key, 0) for key in wanted}, dict.fromkeys(wanted, 0))
+
+
+def _add(
+    windows: Iterable[_Window], pod: Charged, start: int, stop: int, wanted: Iterable[str], *, is_final: bool
+) -> None:
+    for window in windows:
+        span = window.span
+        low = max(start, span.start)
+        high = stop if span.end is None or stop < span.end else span.end
+        if high <= low:
+            continue
+        target = window.settled if is_final else window.open
+        for amounts, seconds in pieces(pod, low, high) if pod.past else ((pod.amounts, high - low),):
+            for key in wanted:
+                amount = amounts.get(key)
+                if amount:
+                    target[key] += amount * seconds
+
+
+def pieces(pod: Charged, low: int, high: int) -> Iterable[tuple[Mapping[str, int], int]]:
+    """What a pod held in [low, high), which is within its interval, and for how many seconds."""
+    for until, amounts in pod.past:
+        if until > low:
+            stop = min(until, high)
+            yield amounts, stop - low
+            low = stop
+        if low == high:
+            return
+    yield pod.amounts, high - low
+
+
+def absorb(books: Books, child: Books, ends: tuple[int | None, int | None], keys: Iterable[str]) -> Books:
     """The books with the hours of a child that goes, as of pods that no longer exist [T7].
 
-    ``keys`` are the compute keys with a budget; what is in neither these nor the books is not measured here.
+    ``ends`` are the ends of the periods that run in ``books`` and in those of the ``child``: its hours go to the period
+    they belong to, and are dropped where that is closed for good. ``keys`` are the compute keys with a budget; what is
+    in neither these nor the books is not measured here.
     """
+    ours, its = ends
+    if ours == its:
+        books = _with(books, child.ledger, child.uncertain, keys)
+        before = child.previous
+    else:  # the child was closed before the edge that these books have passed since
+        before = Closed(Span(0, its), child.ledger, child.settled)
+    previous = books.previous
+    if previous is None or before is None or previous.span.end != before.span.end:
+        return books
+    more = _known(before.ledger, {*keys, *previous.ledger, *previous.settled})
+    return replace(
+        books, previous=replace(previous, ledger=_sum(previous.ledger, more), settled=_sum(previous.settled, more))
+    )
+
+
+def _with(books: Books, ledger: MilliSeconds, uncertain: MilliSeconds, keys: Iterable[str]) -> Books:
     known = {*keys, *books.ledger, *books.settled}
-    more = {key: amount for key, amount in closed.ledger.items() if key in known}
-    settled = {key: books.settled.get(key, 0) + amount for key, amount in more.items()}
-    ledger = {key: books.ledger.get(key, 0) + amount for key, amount in more.items()}
-    return replace(books, ledger={**books.ledger, **ledger}, settled={**books.settled, **settled})
+    more = _known(ledger, known)
+    return replace(
+        books,
+        ledger=_sum(books.ledger, more),
+        settled=_sum(books.settled, more),
+        uncertain=_sum(books.uncertain, _known(uncertain, known)),
+    )
 
 
-def keep_over_a_gap(books: Books, pods: Iterable[Charged], *, since: int, reconciled: int) -> Books:
-    """The books of a status whose deletions up to the present view nobody saw, as far as they can be kept.
+def _known(amounts: MilliSeconds, keys: set[str]) -> dict[str, int]:
+    return {key: amount for key, amount in amounts.items() if key in keys}
 
-    What the pods that still exist can have been charged at most when the status was written is taken from its ledger;
-    if more than ``settled`` is left, that was charged for pods that are gone since, and is kept [C4]. Where nothing
-    went, ``settled`` stays exactly. ``reconciled`` is the status' lastReconcileTime.
-    """
-    left = dict(books.ledger)
-    seen = books.seen.version if books.seen else -1
-    for pod in pods:
-        if pod.interval.start is None:
-            continue
-        if pod.version <= seen:  # the very object that the writer saw
-            most = charged_seconds(pod.interval, since, reconciled)
-        else:  # its end may have been seen later only: it may have been charged as running
-            most = max(0, reconciled - max(pod.interval.start, since))
-        for key in left:
-            left[key] -= pod.amounts.get(key, 0) * most
-    settled = {key: max(books.settled.get(key, 0), left.get(key, 0)) for key in {*left, *books.settled}}
-    return replace(books, settled=settled)
+
+def _sum(one: MilliSeconds, more: MilliSeconds) -> dict[str, int]:
+    return {**one, **{key: one.get(key, 0) + amount for key, amount in more.items()}}
 
 
 def carried(books: Books, seconds: int) -> dict[str, int]:
     """The ledger ``seconds`` after the books were written, if nothing starts or ends: rate x time."""
     return {key: amount + books.rate.get(key, 0) * seconds for key, amount in books.ledger.items()}
+
+
+def carry(books: Books, view: Seen, seconds: int) -> Books:
+    """The books of a quiet bizrq, ``seconds`` later: what ``accrue`` would say, without a walk over its pods.
+
+    Only if these books are what the last walk said, no event came since, and the time is before ``steady_until`` and
+    within the same period.
+    """
+    return replace(books, ledger=carried(books, seconds), seen=view, closed=())
 
 
 def hours(milli_seconds: int) -> Quantity:

@@ -6,14 +6,16 @@ import logging
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
+from bizrq.clock import Clock
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
-from bizrq.domain.leftovers import leftovers_of
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
+from bizrq.domain.stays import Stay, kept_of
 from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.owners import Owners
-from bizrq.inventory.pods import Home, Pods
+from bizrq.inventory.homes import Homes
+from bizrq.inventory.pods import Pods
 from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses
 from bizrq.inventory.workloads import Workloads
@@ -30,20 +32,16 @@ log = logging.getLogger(__name__)
 class Inventory:
     """The state of the cluster as far as quotas go. ``wake`` is told the name of each bizrq that must be looked at."""
 
-    def __init__(self, wake: Callable[[str], None], gpus: GpuResources) -> None:
-        self._wake = wake
+    def __init__(self, wake: Callable[[str], None], gpus: GpuResources, clock: Clock) -> None:
+        self._wake, self._clock = wake, clock
         self.gpus = gpus
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
-        self.pods = Pods(self._home_of, wake, gpus)
+        self.homes = Homes(self._moved)
+        self.pods = Pods(self._stays_of, wake, gpus)
         self.owners = Owners(self.pods.owner_known)
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
-        self._homes: dict[str, Home] = {}
-        self._kept_homes: dict[str, Home] = {}
-        """Where pods belong whose workload is in no view, by controller, as leftovers say [P5]."""
-        self._kept_by: dict[str, set[str]] = {}
-        """These controllers by bizrq."""
 
     # --- bizrqs ---
 
@@ -55,9 +53,10 @@ class Inventory:
         known = self.bizrqs.get(bizrq.name)
         if not self.bizrqs.put(bizrq):
             return
-        self._read_leftovers(known, bizrq)
+        if known is None or known.moves != bizrq.moves:
+            self.homes.read(bizrq.name, kept_of(bizrq.name, bizrq.moves), self._clock.now())
         if bizrq.books.seen is not None:
-            self.pods.forget(bizrq.name, bizrq.books.seen.version)
+            self.pods.covered(bizrq.name, bizrq.books.seen.version)
         if not ours:
             self._wake(bizrq.name)
         if known is None or known.hard != bizrq.hard or known.used != bizrq.used or known.parent != bizrq.parent:
@@ -74,7 +73,7 @@ class Inventory:
         known = self.bizrqs.remove(uid, name, version)
         if known is None:
             return
-        self._forget_leftovers(name)
+        self.homes.forget_bizrq(name)
         self.pods.forget_bizrq(name)
         self._wake(name)
         if known.parent:
@@ -88,26 +87,6 @@ class Inventory:
             self.put_bizrq(bizrq)
         for gone in self.bizrqs.missing({each.uid for each in listed} | unreadable, version):
             self.remove_bizrq(gone.uid, gone.name, version)
-
-    def _read_leftovers(self, known: Bizrq | None, bizrq: Bizrq) -> None:
-        """After a start only a line may tell where pods belong whose workload is gone."""
-        if (known.status.get("leftovers") if known else None) == bizrq.status.get("leftovers"):
-            return
-        before = self._kept_by.get(bizrq.name, set())
-        self._forget_leftovers(bizrq.name)
-        for leftover in leftovers_of(bizrq).values():
-            home = Home(bizrq.name, leftover.models, leftover.object.split("/")[1])
-            controllers = {leftover.uid, *leftover.controllers}
-            self._kept_by.setdefault(bizrq.name, set()).update(controllers)
-            self._kept_homes |= dict.fromkeys(controllers, home)
-            for controller in controllers - before:
-                self.pods.owner_known(controller)
-
-    def _forget_leftovers(self, bizrq: str) -> None:
-        for controller in self._kept_by.pop(bizrq, ()):
-            home = self._kept_homes.get(controller)
-            if home is not None and home.bizrq == bizrq:
-                del self._kept_homes[controller]
 
     # --- workloads ---
 
@@ -124,11 +103,7 @@ class Inventory:
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
-            self._homes.pop(workload.uid, None)
-            if workload.bizrq:
-                self._homes[workload.uid] = Home(workload.bizrq, workload.models, workload.namespace)
-            for controller in self.owners.controllers_of(workload.uid):
-                self.pods.owner_known(controller)
+            self.homes.labelled(workload, known, self._clock.now(), has_pods=self._has_pods(workload.uid))
             if known is not None:
                 self._wake(known.bizrq)
         if known is None or (known.demand, known.bizrq, known.settled) != (
@@ -143,7 +118,7 @@ class Inventory:
         """
         known = self.workloads.remove(uid, version, seen)
         if known is not None:
-            self._homes.pop(uid, None)
+            self.homes.lost(known, self._clock.now(), has_pods=self._has_pods(uid))
             self.reach.forget(uid)
             self._wake(known.bizrq)
 
@@ -177,6 +152,7 @@ class Inventory:
 
     def sweep(self, now: int) -> None:
         """Forget what nothing refers to any more."""
+        self.homes.sweep(self._has_pods, now)
         self.pods.sweep(lambda name: self.bizrqs.get(name) is not None, now)
         self.owners.sweep(self.pods.has_owner)
         self.workloads.sweep_before(lambda name: self.bizrqs.get(name) is not None)
@@ -184,9 +160,14 @@ class Inventory:
     def _total(self, bizrq: str) -> Amounts:
         return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}
 
-    def _home_of(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
-        uid = self.owners.workload_of(controller)
-        home = self._homes.get(uid)
-        if home is None and listed:  # one that an event brought was made after its workload had gone
-            home = self._kept_homes.get(controller) or self._kept_homes.get(uid)
-        return home if home is not None and home.namespace == namespace else None
+    def _has_pods(self, uid: str) -> bool:
+        """Whether pods of a workload, or of a controller, are known."""
+        return any(self.pods.has_owner(each) for each in self.owners.controllers_of(uid))
+
+    def _moved(self, uid: str) -> None:
+        """The stays of a workload have changed."""
+        for controller in {*self.owners.controllers_of(uid), *self.homes.controllers_of(uid)}:
+            self.pods.owner_known(controller)
+
+    def _stays_of(self, controller: str, namespace: str, created: int) -> tuple[Stay, ...]:
+        return self.homes.of(self.owners.workload_of(controller), controller, namespace, created)

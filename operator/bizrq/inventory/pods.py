@@ -1,7 +1,8 @@
 """Which pods exist, or are gone and not yet settled, by bizrq?
 
-A pod belongs to the bizrq that its workload names, and keeps it when the workload goes first [C7]. A pod that is gone
-stays until a status that covers its deletion has been stored [C4].
+A pod belongs to the bizrq that its workload names, and keeps it when the workload goes first; where the workload
+moved, each bizrq has a share of it [C7]. A pod that is gone stays until statuses that cover its deletion have been
+stored [C4].
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import hashlib
 import sys
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -19,13 +19,15 @@ from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.objects import facts_of, spec_of, template_of
 from bizrq.domain.cash import Charged, Seen
 from bizrq.domain.demand import pod_amounts
-from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow
+from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow, stop_at
 from bizrq.domain.pod_resources import Held, held, the_most_of
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import PODS, GpuResources, Models
+from bizrq.domain.stays import Home, Stay, share
+from bizrq.inventory.uncovered import Uncovered
 
-__all__ = ["Home", "Pod", "Pods"]
+__all__ = ["Pod", "Pods"]
 
 UNKNOWN_OWNER_SECONDS: Final = 60
 """How long a pod that is gone waits for its owner to become known. Owners come by kopf, which may be away for 15 s."""
@@ -45,21 +47,11 @@ _AMOUNTS: Final = 20_000
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where pods belong: the bizrq and the models that their workload names."""
+class StaysOf(Protocol):
+    """Tells where the pods of a controller in a namespace belong, made at that time."""
 
-    bizrq: str
-    models: Models
-    namespace: str
-    """Of the workload. Owners are of the same namespace: a pod elsewhere only names a UID that is not its owner's."""
-
-
-class HomeOf(Protocol):
-    """Tells where the pods of a controller in a namespace belong; ``listed`` are those that a list brought."""
-
-    def __call__(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
-        """Their home; None where it is not known."""
+    def __call__(self, controller: str, namespace: str, created: int) -> tuple[Stay, ...]:
+        """Their stays, oldest first; none where nothing is known of a home."""
 
 
 class Pod(Charged, eq=False, gc=False):
@@ -72,13 +64,20 @@ class Pod(Charged, eq=False, gc=False):
     held: Held | None = None
     """The most that it was ever seen to hold."""
     held_now: Held | None = None
-    home: Home | None = None
+    stays: tuple[Stay, ...] = ()
+    """Where it belongs, from when to when; empty where that is not known."""
+    created: int = 0
     gone_since: int = 0
     """When its DELETED event arrived."""
     last_list: int = 0
     """Number of the last list that had it."""
     owner_kind: str = ""
     """Kind of its controller."""
+
+    @property
+    def home(self) -> Home | None:
+        """Where it belongs now, or belonged last."""
+        return self.stays[-1].home if self.stays else None
 
     def holds(self, now: int) -> bool:
         """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
@@ -89,15 +88,18 @@ class Pod(Charged, eq=False, gc=False):
 class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
-    def __init__(self, home_of: HomeOf, touched: Callable[[str], None], gpus: GpuResources) -> None:
-        self._home_of, self._touched, self._gpus = home_of, touched, gpus
+    def __init__(self, stays_of: StaysOf, touched: Callable[[str], None], gpus: GpuResources) -> None:
+        self._stays_of, self._wake, self._gpus = stays_of, touched, gpus
         self._by_uid: dict[str, Pod] = {}
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
         self._homeless_gone: deque[Pod] = deque()
         self._templates: dict[bytes, Held] = {}
         self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
+        self.uncovered = Uncovered()
+        """Events that no stored status covers."""
         self._listing = False
+        self._replaying = False
         self._list = 0
         """Lists begun; each pod knows the last that had it."""
         self._version = -1
@@ -105,7 +107,7 @@ class Pods:
         self._good = 0
         """The last instant at which the watch was known to bring what happens: an event or a bookmark came."""
         self.known_since: int | None = None
-        """Version of the first list: of deletions before it nothing is known. None before it."""
+        """The version after which every deletion is known: of the first list, or where the replay began."""
         self.vanished = 0
         """Pods found gone by comparing lists, without an event."""
         self.unreadable = 0
@@ -117,6 +119,21 @@ class Pods:
     def of(self, bizrq: str) -> Iterator[Pod]:
         """The pods attributed to a bizrq: those that exist, and those that are gone and not forgotten yet."""
         return iter(self._by_bizrq.get(bizrq, ()))
+
+    def charged(self, bizrq: str) -> Iterator[Charged]:
+        """The same as its books see them: of a pod that it shares with others only its own part [C7]."""
+        for pod in self._by_bizrq.get(bizrq, ()):
+            if len(pod.stays) == 1 and pod.stays[0].since is None and pod.stays[0].until is None:
+                yield pod
+            else:
+                yield from self._shares(pod, bizrq)
+
+    def starts(self, controller: str, before: int | None) -> bool:
+        """Whether a controller has pods that were scheduled, before an instant if one is given."""
+        return any(
+            pod.interval.start is not None and (before is None or pod.interval.start < before)
+            for pod in self._by_owner.get(controller, ())
+        )
 
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
@@ -139,7 +156,7 @@ class Pods:
         return {
             pod.owner
             for pod in self._by_uid.values()
-            if pod.home is None
+            if not pod.stays
             and pod.owner is not None
             and pod.last_list
             and pod.owner_kind in kinds
@@ -178,7 +195,26 @@ class Pods:
             version = min(version, waiting[0].deleted_at - 1)
         return Seen(version, self._newest)
 
+    def oldest_uncovered(self, now: int) -> int | None:
+        """The oldest event that no stored status is known to cover; None if there is none."""
+        self._let_strangers_go(now)
+        waiting = [pod.deleted_after or pod.deleted_at or 0 for pod in self._homeless_gone if not pod.stays]
+        return min([each for each in (self.uncovered.oldest(), *waiting) if each is not None], default=None)
+
     # --- the sink ---
+
+    def replay_began(self, version: int) -> None:
+        """What happened after ``version`` is told again; pods that this held are told anew."""
+        self._start_anew(known_since=version)
+        self._replaying = True
+
+    def replay_ended(self) -> None:
+        """All of it has been told."""
+        self._replaying = False
+
+    def replay_lost(self) -> None:
+        """Of what happened before the next list nothing is known."""
+        self._start_anew(known_since=None)
 
     def list_began(self) -> None:
         """A list begins."""
@@ -190,13 +226,20 @@ class Pods:
         self._put(item, at).last_list = self._list
 
     def list_ended(self, version: int, began: int) -> None:
-        """What was not listed went unseen: charged to the last instant the view was known good [C6]."""
-        good = self._good
+        """What was not listed went unseen: charged to the last instant the view was known good [C6].
+
+        Not so in a replay, which brings the end of each.
+        """
         self._listing = False
+        if self._replaying:
+            return
+        good, before = self._good, self._version
         for pod in [pod for pod in self._by_uid.values() if pod.last_list != self._list]:
             self.vanished += 1
             if pod.interval.end is None:
+                pod.doubt = max(0, stop_at(pod.interval, began) - max(good, pod.interval.start or began))
                 pod.interval = replace(pod.interval, end=good, source=EndSource.OBSERVED)
+            pod.deleted_after = before
             self._gone(pod, version, began)
         self._version = max(self._version, version)
         self._newest = max(self._newest, began)
@@ -219,7 +262,7 @@ class Pods:
                 return  # told already
             pod = self._new(item)
         self._apply(pod, item, version, at)
-        pod.interval = deleted(pod.interval, at)
+        pod.interval = deleted(pod.interval, at, replayed=self._replaying)
         self._gone(pod, version, at)
 
     def passed(self, version: int, at: int) -> None:
@@ -231,19 +274,21 @@ class Pods:
 
     def owner_known(self, owner: str) -> None:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
-        for pod in self._by_owner.get(owner, ()):
+        for pod in list(self._by_owner.get(owner, ())):
             self._settle_in(pod)
 
-    def forget(self, bizrq: str, seen: int) -> None:
-        """Let go of the pods of a bizrq that are gone and covered by a stored status [C4]."""
-        pods = self._by_bizrq.get(bizrq, ())
-        for pod in [pod for pod in pods if pod.deleted_at is not None and pod.deleted_at <= seen]:
-            self._drop(pod)
+    def covered(self, bizrq: str, seen: int) -> None:
+        """A stored status of a bizrq covers everything up to ``seen``: let go of its pods that were gone by then [C4].
+
+        A pod that another bizrq has a share of stays until that covers its end too.
+        """
+        self.uncovered.cover(bizrq, seen)
+        self._let_go(bizrq, lambda pod: pod.deleted_at is not None and pod.deleted_at <= seen)
 
     def forget_bizrq(self, bizrq: str) -> None:
         """Let go of the pods that are gone of a bizrq that is gone itself."""
-        for pod in [pod for pod in self._by_bizrq.get(bizrq, ()) if pod.deleted_at is not None]:
-            self._drop(pod)
+        self.uncovered.forget(bizrq)
+        self._let_go(bizrq, lambda pod: pod.deleted_at is not None)
 
     def sweep(self, exists: Callable[[str], bool], now: int) -> None:
         """Let go of the pods that are gone, for a minute at least, of bizrqs that do not exist.
@@ -251,20 +296,44 @@ class Pods:
         Should such a bizrq be made later, its budget begins with it: these pods would cost it nothing.
         """
         self._let_strangers_go(now)
+        self.uncovered.sweep(exists)
         for bizrq in [bizrq for bizrq in self._by_bizrq if not exists(bizrq)]:
-            for pod in [pod for pod in self._by_bizrq[bizrq] if pod.deleted_at is not None]:
-                if now - pod.gone_since > UNKNOWN_BIZRQ_SECONDS:
-                    self._drop(pod)
+            self._let_go(
+                bizrq, lambda pod: pod.deleted_at is not None and now - pod.gone_since > UNKNOWN_BIZRQ_SECONDS
+            )
 
     # --- inside ---
+
+    def _start_anew(self, known_since: int | None) -> None:
+        for table in (self._by_uid, self._by_owner, self._by_bizrq, self._homeless_gone):
+            table.clear()
+        self.known_since = known_since
+        self._replaying = False
+        self._version = -1 if known_since is None else known_since
+
+    def _let_go(self, bizrq: str, which: Callable[[Pod], bool]) -> None:
+        for pod in [pod for pod in self._by_bizrq.get(bizrq, ()) if which(pod)]:
+            self._leave(pod, bizrq)
+            if not any(pod in self._by_bizrq.get(stay.home.bizrq, ()) for stay in pod.stays):
+                self._drop(pod)
+
+    def _shares(self, pod: Pod, bizrq: str) -> Iterator[Charged]:
+        for stay in pod.stays:
+            if stay.home.bizrq == bizrq and pod.held is not None:
+                interval = share(pod.interval, stay)
+                doubt = pod.doubt if interval.cut == pod.interval.cut else 0
+                yield Charged(
+                    self._charged(pod.held, stay.home.models),
+                    interval, pod.version, pod.deleted_at, pod.deleted_after, doubt,
+                )  # fmt: skip
 
     def _let_strangers_go(self, now: int) -> None:
         """Let go of the pods that are gone, and whose owner did not become known in time: nobody's."""
         waiting = self._homeless_gone
         # abs: a clock that was set back must not keep them for as long as it was set back.
-        while waiting and (waiting[0].home is not None or abs(now - waiting[0].gone_since) > UNKNOWN_OWNER_SECONDS):
+        while waiting and (waiting[0].stays or abs(now - waiting[0].gone_since) > UNKNOWN_OWNER_SECONDS):
             pod = waiting.popleft()
-            if pod.home is None:
+            if not pod.stays:
                 self._drop(pod)
 
     def _put(self, item: PodObject, at: int) -> Pod:
@@ -275,10 +344,10 @@ class Pods:
             pod = self._new(item)
         elif version <= pod.version:
             return pod
-        home, interval = pod.home, pod.interval
+        known, interval = pod.stays, pod.interval
         self._apply(pod, item, version, at)
-        if home is not None and pod.interval is not interval:
-            self._touched(home.bizrq)
+        if known and pod.interval is not interval:
+            self._touch(pod, version)
         return pod
 
     def _new(self, item: PodObject) -> Pod:
@@ -306,10 +375,11 @@ class Pods:
             most = held_now if pod.held is None else the_most_of(pod.held, held_now)
             if most != pod.held:
                 pod.held = most
-                if pod.home is not None:
-                    pod.amounts = self._charged(most, pod.home.models)
-                    self._touched(pod.home.bizrq)
-        if pod.home is None:
+                if pod.stays:
+                    pod.amounts = self._charged(most, pod.stays[-1].home.models)
+                    self._touch(pod, version)
+        if not pod.stays:
+            pod.created = facts.created
             self._settle_in(pod)
         if not self._listing:
             self._version = max(self._version, version)
@@ -318,30 +388,44 @@ class Pods:
             self._newest = told
 
     def _settle_in(self, pod: Pod) -> None:
-        if pod.home is not None or pod.owner is None:
-            return  # it keeps the home it has, whatever becomes of its workload [C7]
-        home = self._home_of(pod.owner, pod.namespace, listed=self._listing or pod.last_list > 0)
-        if home is None:
+        if pod.owner is None:
             return
-        pod.home = home
+        stays = self._stays_of(pod.owner, pod.namespace, pod.created)
+        if not stays or stays is pod.stays:
+            return  # it keeps what it has where its workload is forgotten [C7]
+        left = {stay.home.bizrq for stay in pod.stays}
+        pod.stays = stays
         if pod.held is not None:
-            pod.amounts = self._charged(pod.held, home.models)
-        pods = self._by_bizrq.get(home.bizrq)
-        if pods is None:
-            self._by_bizrq[home.bizrq] = {pod}
-        else:
-            pods.add(pod)
-        self._touched(home.bizrq)
+            pod.amounts = self._charged(pod.held, stays[-1].home.models)
+        for stay in stays:
+            self._by_bizrq.setdefault(stay.home.bizrq, set()).add(pod)
+            left.discard(stay.home.bizrq)
+        for bizrq in left:
+            self._leave(pod, bizrq)
+            self._wake(bizrq)
+        self._touch(pod, pod.deleted_at or pod.version)
+
+    def _touch(self, pod: Pod, version: int) -> None:
+        """The figures of its bizrqs may have changed by what happened at ``version``."""
+        for stay in pod.stays:
+            self.uncovered.note(stay.home.bizrq, version, pod.deleted_after)
+            self._wake(stay.home.bizrq)
+
+    def _leave(self, pod: Pod, bizrq: str) -> None:
+        pods = self._by_bizrq.get(bizrq)
+        if pods is not None:
+            pods.discard(pod)
+            if not pods:
+                del self._by_bizrq[bizrq]
 
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
         pod.deleted_at, pod.gone_since = version, at
         if pod.interval.start is None or pod.owner is None:
             self._drop(pod)  # it cost nothing, or nobody
-        elif pod.home is None:
+        elif not pod.stays:
             self._homeless_gone.append(pod)
-        if pod.home is not None:
-            self._touched(pod.home.bizrq)
+        self._touch(pod, version)
 
     def _drop(self, pod: Pod) -> None:
         siblings = self._by_owner.get(pod.owner) if pod.owner is not None else None
@@ -349,12 +433,8 @@ class Pods:
             siblings.discard(pod)
             if not siblings:
                 del self._by_owner[pod.owner]
-        if pod.home is not None:
-            pods = self._by_bizrq.get(pod.home.bizrq)
-            if pods is not None:
-                pods.discard(pod)
-                if not pods:
-                    del self._by_bizrq[pod.home.bizrq]
+        for stay in pod.stays:
+            self._leave(pod, stay.home.bizrq)
 
     def _held(self, item: PodObject) -> Held:
         key = template_of(item.spec)
