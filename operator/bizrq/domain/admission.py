@@ -27,6 +27,7 @@ from bizrq.domain.claims import (
     settle,
     since_text,
 )
+from bizrq.domain.forecast import booked_at, used_at
 from bizrq.domain.leftovers import leftovers_of
 from bizrq.domain.pod_resources import PodResources, unstated
 from bizrq.domain.quantity import ZERO, Quantity
@@ -40,7 +41,7 @@ from bizrq.domain.refusals import (
     nearly_used,
     spent,
 )
-from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
+from bizrq.domain.resource_names import CASH, GpuResources, cash_base
 from bizrq.domain.status import summary
 
 __all__ = ["Account", "Again", "Ask", "Granted", "LookFirst", "Outcome", "Refused"]
@@ -251,24 +252,15 @@ class Account:
         """Used >= hard, to the second: the ledger decides, not the hours that are shown [A6, C3]."""
         base = cash_base(limit.key)
         children = self._used.get(limit.key, ZERO) - hours(self.bizrq.books.ledger.get(base, 0))
-        return self._booked_at(base, now) >= budget(limit.limited - children) or limit.used >= limit.limited
+        return booked_at(self.bizrq, base, now) >= budget(limit.limited - children) or limit.used >= limit.limited
 
     def _limit(self, key: str) -> Quantity:
         """The smaller of spec.hard and status.hard: either may be behind the other [A1]."""
         return min(self.bizrq.hard[key], self._counted.get(key, ZERO))
 
     def _used_at(self, key: str, now: int) -> Quantity:
-        """What is used; hours of cash are carried forward at the recorded rate [A6]."""
-        used = self._used.get(key, ZERO)
-        if not is_cash(key):
-            return used
-        base = cash_base(key)
-        return used - hours(self.bizrq.books.ledger.get(base, 0)) + hours(self._booked_at(base, now))
-
-    def _booked_at(self, base: str, now: int) -> int:
-        books, reconciled = self.bizrq.books, self.bizrq.reconciled
-        seconds = 0 if reconciled is None else max(0, now - reconciled)
-        return books.ledger.get(base, 0) + books.rate.get(base, 0) * seconds
+        """What is used with all that was granted; hours of cash are carried forward to ``now`` [A6]."""
+        return used_at(self.bizrq, key, now, self._used.get(key, ZERO))
 
     def _what_fits(self, ask: Ask, now: int) -> str:
         """The largest replica count that would be admitted, found by asking: more replicas never fit better."""

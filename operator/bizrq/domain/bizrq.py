@@ -7,13 +7,23 @@ left out. The JSON itself is kept whole, since a writer sends back the object it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bizrq.domain.amounts import Amounts
+from bizrq.domain.calendars import CashPeriod, CashPeriodError, only_on_a_root, read_cash_period
 from bizrq.domain.cash import Books, Seen
-from bizrq.domain.quantity import MAX_OWN_TEXT, Quantity, QuantityError, from_json, parse_own
+from bizrq.domain.closed_periods import (
+    ClosedPeriod,
+    Total,
+    is_whole_number,
+    read_history,
+    read_previous,
+    whole_numbers,
+)
+from bizrq.domain.periods import State, read_state
+from bizrq.domain.quantity import Quantity, QuantityError, from_json, parse_own
 from bizrq.domain.resource_names import CASH
 from bizrq.domain.times import instant
 
@@ -63,8 +73,12 @@ class Bizrq:
     """status.lastReconcileTime: cash is booked up to it, and exactly to it [C4]."""
     deleting: bool = False
     """It has a deletionTimestamp: it admits no growth and no child [T7]."""
+    cash_period: CashPeriod | None = None
+    """spec.cashPeriod, of a root; while it cannot be read, what the status planned before goes on [C9]."""
+    period: State | None = None
+    """status.cash.period; None before it was first written [C9]."""
     problems: tuple[str, ...] = ()
-    """Fields of ``hard`` that could not be read, a sentence each."""
+    """Fields of ``spec`` that could not be read, a sentence each."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -85,9 +99,20 @@ class Bizrq:
         return tuple(Absorbed(uid, name if _NAME.fullmatch(name) else "") for uid, _, name in pairs)
 
     @property
+<<<<<<< HEAD
     def moves(self) -> Sequence[str]:
         """The lines of ``status.cash.moves`` [C7]."""
         return (self.status.get("cash") or {}).get("moves") or ()
+=======
+    def previous(self) -> ClosedPeriod | None:
+        """The period that ended last, open for corrections [C9]."""
+        return read_previous((self.status.get("cash") or {}).get("previous"))
+
+    @property
+    def history(self) -> tuple[Total, ...]:
+        """The periods that ended before that one [C9]."""
+        return read_history((self.status.get("cash") or {}).get("history"))
+>>>>>>> periods
 
     @property
     def writer(self) -> str:
@@ -113,21 +138,40 @@ def read_bizrq(raw: Mapping[str, Any]) -> Bizrq:
     metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     hard, problems = _amounts(spec.get("hard") or {}, "spec.hard", from_json)
     used = own_amounts(status.get("used"))
+    period = read_state((status.get("cash") or {}).get("period"))
+    parent = spec.get("parentBizGroup") or ""
+    try:
+        cash_period = _cash_period(spec, parent)
+    except CashPeriodError as error:
+        problems.append(str(error))
+        cash_period = None if parent or period is None else period.planned
     return Bizrq(
         name=metadata["name"],
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),
         generation=int(metadata.get("generation", 0)),
         created=instant(metadata.get("creationTimestamp")) or 0,
-        parent=spec.get("parentBizGroup") or "",
+        parent=parent,
         hard=hard,
         used=used,
         books=_books(status.get("cash") or {}),
         reconciled=instant(status.get("lastReconcileTime")),
         deleting=bool(metadata.get("deletionTimestamp")),
+        cash_period=cash_period,
+        period=period,
         problems=tuple(problems),
         raw=raw,
     )
+
+
+def _cash_period(spec: Mapping[str, Any], parent: str) -> CashPeriod | None:
+    """Raises ``CashPeriodError``."""
+    stated = spec.get("cashPeriod")
+    if stated is None:
+        return None
+    if parent:
+        raise CashPeriodError(only_on_a_root(parent))
+    return read_cash_period(stated, "spec.cashPeriod")
 
 
 def own_amounts(stated: Mapping[str, object] | None) -> dict[str, Quantity]:
@@ -155,24 +199,13 @@ def _amounts(
 def _books(cash: Mapping[str, Any]) -> Books:
     seen = None
     version, _, time = (cash.get("seen") or "").partition(" ")
-    if _is_whole_number(version):
+    if is_whole_number(version):
         seen = Seen(int(version), instant(time) or 0)
     rate = own_amounts(cash.get("rate"))
     return Books(
-        ledger=dict(_whole_numbers(cash.get("ledger") or {})),
-        settled=dict(_whole_numbers(cash.get("settled") or {})),
+        ledger=dict(whole_numbers(cash.get("ledger"))),
+        settled=dict(whole_numbers(cash.get("settled"))),
         seen=seen,
         rate={key: amount.milli() for key, amount in rate.items()},
         uncertain=dict(_whole_numbers(cash.get("uncertain") or {})),
     )
-
-
-def _whole_numbers(texts: Mapping[str, object]) -> Iterable[tuple[str, int]]:
-    """Integers that somebody has edited into no integers count as never written."""
-    for key, text in texts.items():
-        if isinstance(text, str) and _is_whole_number(text.removeprefix("-")):
-            yield key, int(text)
-
-
-def _is_whole_number(text: str) -> bool:
-    return len(text) <= MAX_OWN_TEXT and text.isascii() and text.isdecimal()

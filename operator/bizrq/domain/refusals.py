@@ -29,6 +29,7 @@ __all__ = [
     "must_specify",
     "nearly_used",
     "no_such_bizrq",
+    "period_holds_from",
     "resized",
     "spent",
     "uncounted",
@@ -132,6 +133,12 @@ def nearly_used(bizrq: str, limits: Sequence[Limit], per_cent: int, *, verb: str
         of = f"{amount_text(limit.key, used)} of {amount_text(limit.key, limit.limited)}"
         warnings.append(f"quota {bizrq}: {share} % of {limit.key} is {verb} ({of})")
     return warnings
+
+
+def period_holds_from(bizrq: str, period: str, edge: str) -> str:
+    """The warning that a change of the cashPeriod waits for an edge; ``period`` is "" where it is removed [C9]."""
+    told = f"the cashPeriod {period} holds" if period else "the removal of its cashPeriod holds"
+    return f"{bizrq}: {told} from {edge}, when the present period ends; until then no hours are granted anew"
 
 
 # --- rights and labels -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""May this bizrq be created, changed or deleted? [T1-T7, K1-K4, A12].
+"""May this bizrq be created, changed or deleted? [T1-T7, K1-K4, A12, C9].
 
 What a child takes is claimed in its parent's status before the child exists or grows. A parent that gains a key, or
 goes, looks at its children by a list begun after the review, and at the claims in its own status: a child that is being
@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from bizrq.clock import Clock
 from bizrq.cluster.reads import Reads
 from bizrq.domain.admission import Ask
 from bizrq.domain.amounts import exceeding, first_of
@@ -22,6 +23,7 @@ from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import no_such_bizrq
 from bizrq.domain.resource_names import PODS, GpuResources, key_problem
 from bizrq.domain.tree import claimant_name, is_child, taken, takes
+from bizrq.webhook.cash_periods import grants_anew, misplaced, warnings_of_change
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
 from bizrq.webhook.policy import Policy
@@ -45,10 +47,10 @@ class BizrqReviews:
     """Reviews of bizrqs."""
 
     def __init__(
-        self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources, policy: Policy
+        self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources, policy: Policy, clock: Clock
     ) -> None:
         self._kinds, self._claiming, self._reads, self._gpus = tuple(kinds), claiming, reads, gpus
-        self._policy = policy
+        self._policy, self._clock = policy, clock
         self._count_keys = sorted(kind.count_key for kind in self._kinds)
 
     async def review(self, request: Request, deadline: float) -> Verdict:
@@ -72,7 +74,7 @@ class BizrqReviews:
     async def _create(self, new: Bizrq, request: Request, deadline: float) -> Verdict:
         if (refusal := await self._policy.rights.refuse_grant(request, new.parent)) is not None:
             return forbidden(refusal)
-        problems = self._problems(new, None)
+        problems = await misplaced(new, None, self._reads) or self._problems(new, None)
         if problems:
             return invalid(problems)
         if not new.parent:
@@ -90,11 +92,11 @@ class BizrqReviews:
             amount > took.get(key, ZERO) for key, amount in would_take.items()
         )
         # A raise within its use takes nothing more now, and would once less is used. A root's new key only limits it.
-        if (_raises(old, new) or (grows and new.parent)) and (
+        if (_raises(old, new) or grants_anew(old, new) or (grows and new.parent)) and (
             refusal := await self._policy.rights.refuse_grant(request, new.parent)
         ) is not None:
             return forbidden(refusal)
-        problems = self._problems(new, old)
+        problems = await misplaced(new, old, self._reads) or self._problems(new, old)
         if problems:
             return invalid(problems)
         gained = sorted(new.hard.keys() - old.hard.keys())
@@ -104,7 +106,7 @@ class BizrqReviews:
             lacking = await self._lacking(old, gained)
             if lacking:
                 return forbidden(lacking)
-        warnings = _over(old, new)
+        warnings = [*_over(old, new), *warnings_of_change(old, new, self._clock.now())]
         if not grows:
             return Verdict.allow(*warnings)
         if old.deleting:
@@ -124,7 +126,7 @@ class BizrqReviews:
         return Verdict.allow(*verdict.warnings, *warnings) if verdict.allowed else verdict
 
     def _problems(self, new: Bizrq, old: Bizrq | None) -> str:
-        """What is wrong with the keys and values that are new or changed [K1-K4]; "" where nothing is."""
+        """What is wrong with the fields that are new or changed [K1-K4, C9]; "" where nothing is."""
         before = old.hard if old else {}
         found = [str(problem) for key in sorted(new.hard.keys() - before.keys()) if (problem := self._key(key))]
         known = old.problems if old else ()
