@@ -9,28 +9,27 @@ import logging
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
+from bizrq.controller.books import Quiet, books_now, period_now
 from bizrq.controller.leftovers import Memory, what_stays
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, total
 from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
-from bizrq.domain.cash import absorb, accrue, keep_over_a_gap
+from bizrq.domain.cash import absorb
 from bizrq.domain.charges import added_by, claims_of_workloads, is_readable, open_claims
 from bizrq.domain.claims import Claim
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady
+from bizrq.domain.stays import kept_lines
 from bizrq.domain.tree import circle_above, is_child, missing_keys, taken, taken_by_all
+from bizrq.domain.tree_hours import taken_hours
 from bizrq.inventory.inventory import Inventory
 
-__all__ = ["ViewTooOldError", "count"]
+__all__ = ["count"]
 
 SKEW_SECONDS: Final = 60
 """How far the clocks of two controllers may be apart."""
 
 log = logging.getLogger(__name__)
-
-
-class ViewTooOldError(Exception):
-    """Somebody with a newer view of the pods has written this status: wait for the watch, write nothing [C4]."""
 
 
 def count(
@@ -44,39 +43,33 @@ def count(
     leaving: Bizrq | None = None,
     gone: Container[str] = (),
     memory: Memory | None = None,
+    quiet: Quiet | None = None,
+    believe_seen: bool = True,
 ) -> Counted:
     """What the status of ``bizrq`` must say at ``now``.
 
     ``settled`` are lines of claims that a live read has closed [A4]; ``leaving`` is a child whose hours move into the
     ledger with this status, and ``gone`` are the UIDs of such children that a live read has shown gone [T7].
 
-    ``memory`` is for what pods hold beyond the demand [P5].
+    ``memory`` is for what pods hold beyond the demand [P5]; ``quiet`` and ``believe_seen`` are for ``books_now``.
 
     Raises ``ViewTooOldError`` while the view of pods is older than the one behind the status [C4].
     """
-    pods = inventory.pods
-    view = pods.view(now)
-    books = bizrq.books
-    seen = books.seen.version if books.seen else -1
-    if view.version < seen:
-        msg = f"the status has seen version {seen} of the pods, this process {view.version}"
-        raise ViewTooOldError(msg)
     now = _not_before(bizrq, now)
-    if books.seen is not None and pods.known_since is not None and seen < pods.known_since:
-        books = keep_over_a_gap(
-            books, pods.of(bizrq.name), since=bizrq.created, reconciled=bizrq.reconciled or bizrq.created
-        )
+    state, closed = period_now(bizrq, inventory.bizrqs.get, now)
+    books = books_now(bizrq, inventory, now=now, closed=closed, state=state, quiet=quiet, believe_seen=believe_seen)
     absorbed = tuple(each for each in bizrq.absorbed if each.uid not in gone)
     if leaving is not None and not any(each.uid == leaving.uid for each in absorbed):
-        books = absorb(books, leaving.books, bizrq.cash_keys)
+        ends = state.period.end, leaving.period.period.end if leaving.period else None
+        books = absorb(books, leaving.books, ends, bizrq.cash_keys)
         absorbed = (*absorbed, Absorbed(leaving.uid, leaving.name))
-    books = accrue(books, pods.of(bizrq.name), keys=bizrq.cash_keys, view=view, since=bizrq.created, now=now)
     # Two bizrqs that are each other's ancestors would raise each other for ever: there nothing is handed up.
     circle = circle_above(bizrq, inventory.bizrqs.get)
     of_workloads = claims_of_workloads(bizrq.claims)
     claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(of_workloads, inventory)})
     unread = any(not is_readable(line) for line in claims)
-    _, claimed_by_children = added_by(claims, _observed(bizrq, inventory))
+    takes_now = _takes_at(now, inventory)
+    _, claimed_by_children = added_by(claims, _observed(bizrq, inventory, taken if bizrq.name in circle else takes_now))
     still_open = set(claims)
     stays = what_stays(
         bizrq,
@@ -89,7 +82,7 @@ def count(
     children: dict[str, Quantity] = {}
     if bizrq.name not in circle:
         leavers = {each.uid for each in absorbed}
-        children = taken_by_all(inventory.bizrqs.children(bizrq.name), without_hours=leavers)
+        children = taken_by_all(inventory.bizrqs.children(bizrq.name), without_hours=leavers, takes_now=takes_now)
         add_into(children, claimed_by_children)
     own = total((inventory.workloads.total(bizrq.name), stays.extra))
     if unread:
@@ -104,6 +97,8 @@ def count(
         look_again=stays.look_again,
         absorbed=absorbed,
         books=books,
+        period=state,
+        moves=kept_lines(inventory.homes.kept(bizrq.name, inventory.owners.controllers_of, inventory.pods.starts)),
         now=now,
         writer=writer,
         not_ready=_not_ready(bizrq, inventory, circle),
@@ -140,13 +135,24 @@ def _outlived(claims: Mapping[str, Claim], inventory: Inventory) -> Iterable[str
             yield line
 
 
-def _observed(bizrq: Bizrq, inventory: Inventory) -> Callable[[str, str], Amounts]:
+def _takes_at(now: int, inventory: Inventory) -> Callable[[Bizrq], Amounts]:
+    """What a child takes at ``now``: what it uses beyond its hours grows with time, and nothing tells of it [T6, C8]."""
+
+    def takes_now(child: Bizrq) -> Amounts:
+        return {**taken(child), **taken_hours(child, now, inventory.bizrqs.children)}
+
+    return takes_now
+
+
+def _observed(
+    bizrq: Bizrq, inventory: Inventory, takes_now: Callable[[Bizrq], Amounts]
+) -> Callable[[str, str], Amounts]:
     """What a claimant is counted with in the sums, by its object and UID: nothing where it is under another bizrq."""
 
     def observed(claimant: str, uid: str) -> Amounts:
         if is_child(claimant):
             child = inventory.bizrqs.get(claimant.rpartition("/")[2])
-            return taken(child) if child is not None and (child.uid, child.parent) == (uid, bizrq.name) else {}
+            return takes_now(child) if child is not None and (child.uid, child.parent) == (uid, bizrq.name) else {}
         workload = inventory.workloads.get(uid)
         return workload.demand if workload is not None and workload.bizrq == bizrq.name else {}
 

@@ -15,8 +15,6 @@ from bizrq.domain.amounts import Amounts
 from bizrq.domain.calendars import CashPeriod, CashPeriodError, only_on_a_root, read_cash_period
 from bizrq.domain.cash import Books, Seen
 from bizrq.domain.closed_periods import (
-    ClosedPeriod,
-    Total,
     is_whole_number,
     read_history,
     read_previous,
@@ -99,20 +97,9 @@ class Bizrq:
         return tuple(Absorbed(uid, name if _NAME.fullmatch(name) else "") for uid, _, name in pairs)
 
     @property
-<<<<<<< HEAD
     def moves(self) -> Sequence[str]:
         """The lines of ``status.cash.moves`` [C7]."""
         return (self.status.get("cash") or {}).get("moves") or ()
-=======
-    def previous(self) -> ClosedPeriod | None:
-        """The period that ended last, open for corrections [C9]."""
-        return read_previous((self.status.get("cash") or {}).get("previous"))
-
-    @property
-    def history(self) -> tuple[Total, ...]:
-        """The periods that ended before that one [C9]."""
-        return read_history((self.status.get("cash") or {}).get("history"))
->>>>>>> periods
 
     @property
     def writer(self) -> str:
@@ -207,5 +194,7 @@ def _books(cash: Mapping[str, Any]) -> Books:
         settled=dict(whole_numbers(cash.get("settled"))),
         seen=seen,
         rate={key: amount.milli() for key, amount in rate.items()},
-        uncertain=dict(_whole_numbers(cash.get("uncertain") or {})),
+        uncertain=dict(whole_numbers(cash.get("uncertain"))),
+        previous=read_previous(cash.get("previous")),
+        history=read_history(cash.get("history")),
     )

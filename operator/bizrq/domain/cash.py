@@ -19,7 +19,9 @@ from typing import Final
 
 import msgspec
 
+from bizrq.domain.closed_periods import ClosedPeriod, Total
 from bizrq.domain.intervals import Interval, is_open, stop_at
+from bizrq.domain.periods import Period
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import is_cash
 
@@ -28,9 +30,7 @@ __all__ = [
     "MAX_HISTORY",
     "Books",
     "Charged",
-    "Closed",
     "Seen",
-    "Span",
     "absorb",
     "accrue",
     "amount_text",
@@ -79,23 +79,6 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A period in which hours are granted once: [start, end), without an end where they are granted for good [C9]."""
-
-    start: int
-    end: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The books of a period that has ended; corrections still reach it as long as it is the last such [C9]."""
-
-    span: Span
-    ledger: MilliSeconds
-    settled: MilliSeconds
-
-
-@dataclass(frozen=True, slots=True)
 class Books:
     """What a status says about cash; empty for an object that has none yet."""
 
@@ -108,9 +91,10 @@ class Books:
     """Milli-units held at the time of the status."""
     uncertain: MilliSeconds = field(default_factory=dict)
     """The most that the ledger may lack [C6]."""
-    previous: Closed | None = None
-    closed: Sequence[Closed] = ()
-    """Older periods that have been closed by this very status; their totals go into the history."""
+    previous: ClosedPeriod | None = None
+    """The period that ended last, open for corrections [C9]."""
+    history: Sequence[Total] = ()
+    """Those that ended before it, oldest first."""
     steady_until: int | None = None
     """Up to here the ledger grows at ``rate``, if no event comes; None: for ever. Not stored."""
 
@@ -118,33 +102,31 @@ class Books:
 class _Window(msgspec.Struct, eq=False):
     """The books of one period while pods are added up."""
 
-    span: Span
+    start: int
+    end: int | None
     settled: dict[str, int]
     open: dict[str, int]
-
-    def closed(self) -> Closed:
-        return Closed(self.span, self.ledger(), self.settled)
 
     def ledger(self) -> dict[str, int]:
         return {key: amount + self.open[key] for key, amount in self.settled.items()}
 
 
 def accrue(
-    books: Books, pods: Iterable[Charged], *, keys: Iterable[str], view: Seen, spans: Sequence[Span], now: int
+    books: Books, pods: Iterable[Charged], *, keys: Iterable[str], view: Seen, periods: Sequence[Period], now: int
 ) -> Books:
     """The books as they are at ``now``, seen through ``view`` [C4].
 
     ``pods`` are all pods attributed to the bizrq that exist, and the deleted ones whose version is above
     ``books.seen``; older deletions among them are skipped, for they are in ``settled``. ``keys`` are the compute keys
     with a budget. A key once in the books stays there: taking it out of ``hard`` and back again refills nothing.
-    ``spans`` are the period that the ledger belongs to and those that began since, the one that runs last.
+    ``periods`` are the period that the ledger belongs to and those that began since, the one that runs last.
     ``view.version`` must not be below ``books.seen`` [C4].
     """
     seen = books.seen.version if books.seen else -1
     if view.version < seen:
         msg = f"a view at {view.version} knows less than the books, which have seen {seen}"
         raise ValueError(msg)
-    windows = _windows(books, spans, keys)
+    windows = _windows(books, periods, keys)
     wanted = tuple(windows[-1].settled)
     rate = dict.fromkeys(wanted, 0)
     uncertain = dict(books.uncertain)
@@ -175,7 +157,7 @@ def accrue(
                 elif is_final:
                     uncertain[key] = uncertain.get(key, 0) + amount * pod.doubt
     *older, current = windows
-    closed = [window.closed() for window in older]
+    closed = [ClosedPeriod(each.start, each.end, each.ledger(), each.settled) for each in older if each.end is not None]
     return Books(
         ledger=current.ledger(),
         settled=current.settled,
@@ -183,37 +165,38 @@ def accrue(
         rate=rate,
         uncertain={key: amount for key, amount in uncertain.items() if amount},
         previous=closed[-1] if closed else None,
-        closed=closed[:-1],
+        history=(*books.history, *(each.total for each in closed[:-1]))[-MAX_HISTORY:],
         steady_until=steady,
     )
 
 
-def _windows(books: Books, spans: Sequence[Span], keys: Iterable[str]) -> list[_Window]:
-    """The last closed period, the one of the ledger, and those since; each with the keys that are counted."""
-    kept = [books.previous] if books.previous else []
-    known = [*kept, Closed(spans[0], books.ledger, books.settled)]
+def _windows(books: Books, periods: Sequence[Period], keys: Iterable[str]) -> list[_Window]:
+    """The period that ended last, the one of the ledger, and those since; each with the keys that are counted."""
+    first, *since = periods
+    before = books.previous
+    kept = [books, *([before] if before else [])]
     # Keys without hours go with their place in hard, else a group that keeps renaming them would fill its status.
     spent = (
-        key for each in known for amounts in (each.ledger, each.settled) for key, amount in amounts.items() if amount
+        key for each in kept for amounts in (each.ledger, each.settled) for key, amount in amounts.items() if amount
     )
     wanted = sorted({*keys, *spent})
     return [
-        *(_window(each.span, each.settled, wanted) for each in known),
-        *(_window(span, {}, wanted) for span in spans[1:]),
+        *([_window(before.start, before.end, before.settled, wanted)] if before else []),
+        _window(first.start, first.end, books.settled, wanted),
+        *(_window(each.start, each.end, {}, wanted) for each in since),
     ]
 
 
-def _window(span: Span, settled: MilliSeconds, wanted: Sequence[str]) -> _Window:
-    return _Window(span, {key: settled.get(key, 0) for key in wanted}, dict.fromkeys(wanted, 0))
+def _window(start: int, end: int | None, settled: MilliSeconds, wanted: Sequence[str]) -> _Window:
+    return _Window(start, end, {key: settled.get(key, 0) for key in wanted}, dict.fromkeys(wanted, 0))
 
 
 def _add(
     windows: Iterable[_Window], pod: Charged, start: int, stop: int, wanted: Iterable[str], *, is_final: bool
 ) -> None:
     for window in windows:
-        span = window.span
-        low = max(start, span.start)
-        high = stop if span.end is None or stop < span.end else span.end
+        low = max(start, window.start)
+        high = stop if window.end is None or stop < window.end else window.end
         if high <= low:
             continue
         target = window.settled if is_final else window.open
@@ -246,13 +229,13 @@ def absorb(books: Books, child: Books, ends: tuple[int | None, int | None], keys
     ours, its = ends
     if ours == its:
         books = _with(books, child.ledger, child.uncertain, keys)
-        before = child.previous
+        end, hours_before = (child.previous.end, child.previous.ledger) if child.previous else (None, {})
     else:  # the child was closed before the edge that these books have passed since
-        before = Closed(Span(0, its), child.ledger, child.settled)
+        end, hours_before = its, child.ledger
     previous = books.previous
-    if previous is None or before is None or previous.span.end != before.span.end:
+    if previous is None or previous.end != end:
         return books
-    more = _known(before.ledger, {*keys, *previous.ledger, *previous.settled})
+    more = _known(hours_before, {*keys, *previous.ledger, *previous.settled})
     return replace(
         books, previous=replace(previous, ledger=_sum(previous.ledger, more), settled=_sum(previous.settled, more))
     )
@@ -288,7 +271,7 @@ def carry(books: Books, view: Seen, seconds: int) -> Books:
     Only if these books are what the last walk said, no event came since, and the time is before ``steady_until`` and
     within the same period.
     """
-    return replace(books, ledger=carried(books, seconds), seen=view, closed=())
+    return replace(books, ledger=carried(books, seconds), seen=view)
 
 
 def hours(milli_seconds: int) -> Quantity:

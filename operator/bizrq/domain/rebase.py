@@ -9,60 +9,83 @@ the truth, and everything that it may lack is stated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from bizrq.domain.cash import Books, Charged, Closed, Seen, Span, pieces
+from bizrq.domain.cash import Books, Charged, Seen, pieces
 from bizrq.domain.intervals import is_open, stop_at
+from bizrq.domain.periods import Period
 
 __all__ = ["rebase"]
 
 
-def rebase(
-    books: Books, pods: Iterable[Charged], *, complete: int, span: Span, written: int, now: int
-) -> Books:
+def rebase(books: Books, pods: Iterable[Charged], *, complete: int, period: Period, written: int, now: int) -> Books:
     """The books as of version ``complete``, after which every deletion is known.
 
     ``books.seen`` is the newest view that the status is known to agree with. ``pods`` are those that exist and those
-    deleted after ``complete``; others among them are skipped. ``span`` is the period of the ledger, ``written`` the time
+    deleted after ``complete``; others among them are skipped. ``period`` is that of the ledger, ``written`` the time
     of the status. A pod may be overcharged by the delay with which its end was reported, which nobody can know.
     """
-    good = min(written, books.seen.time if books.seen else span.start)
+    good = min(written, books.seen.time if books.seen else period.start)
     seen = books.seen.version if books.seen else -1
-    known = [*([books.previous] if books.previous else []), Closed(span, books.ledger, books.settled)]
-    left = [dict(each.ledger) for each in known]
+    previous = books.previous
+    current = _Part(period.start, period.end, dict(books.ledger))
+    before = _Part(previous.start, previous.end, dict(previous.ledger)) if previous else None
     rate, uncertain = dict(books.rate), dict(books.uncertain)
     for pod in pods:
         start = pod.interval.start
         if start is None or (pod.deleted_at is not None and pod.deleted_at <= complete):
             continue
         low, high, surely_open = _charged(pod, start, seen=seen, good=good, written=written)
-        for each, amounts in zip(known, left, strict=True):
-            _take(amounts, pod, *_within(each.span, start, high))
+        for part in filter(None, (before, current)):
+            part.take(pod, start, high)
         for key, amount in pod.amounts.items():
             if key in books.ledger:
                 uncertain[key] = uncertain.get(key, 0) + amount * (high - low)
                 if surely_open:
                     rate[key] = rate.get(key, 0) - amount
-    settled = []
-    for each, amounts in zip(known, left, strict=True):
-        low, high = _within(each.span, good, written)
-        back = {key: max(0, held) * max(0, high - low) for key, held in rate.items()}
-        settled.append(
-            {
-                key: max(each.settled.get(key, 0), amounts.get(key, 0) - back.get(key, 0))
-                for key in {*amounts, *each.settled}
-            }
-        )
-    for key, held in rate.items():
-        if held > 0:
-            uncertain[key] = uncertain.get(key, 0) + held * max(0, now - good)
+    gone = {key: held for key, held in rate.items() if held > 0}
+    for key, held in gone.items():
+        uncertain[key] = uncertain.get(key, 0) + held * max(0, now - good)
     return replace(
         books,
-        settled=settled[-1],
+        settled=current.kept(books.settled, gone, good, written),
         seen=Seen(complete, good),
         uncertain=uncertain,
-        previous=replace(books.previous, settled=settled[0]) if books.previous else None,
+        previous=(
+            replace(previous, settled=before.kept(previous.settled, gone, good, written))
+            if previous and before
+            else None
+        ),
     )
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is left of the ledger of one period."""
+
+    start: int
+    end: int | None
+    left: dict[str, int]
+
+    def take(self, pod: Charged, low: int, high: int) -> None:
+        """Take from it what a pod was charged for [low, high)."""
+        low, high = self._within(low, high)
+        if high > low:
+            for amounts, seconds in pieces(pod, low, high):
+                for key in self.left:
+                    self.left[key] -= amounts.get(key, 0) * seconds
+
+    def kept(self, settled: Mapping[str, int], gone: Mapping[str, int], good: int, written: int) -> dict[str, int]:
+        """What was charged for pods that are gone: they may have ended right after ``good``; never below ``settled``."""
+        low, high = self._within(good, written)
+        seconds = max(0, high - low)
+        return {
+            key: max(settled.get(key, 0), self.left.get(key, 0) - gone.get(key, 0) * seconds)
+            for key in {*self.left, *settled}
+        }
+
+    def _within(self, low: int, high: int) -> tuple[int, int]:
+        return max(low, self.start), high if self.end is None else min(high, self.end)
 
 
 def _charged(pod: Charged, start: int, *, seen: int, good: int, written: int) -> tuple[int, int, bool]:
@@ -80,16 +103,3 @@ def _charged(pod: Charged, start: int, *, seen: int, good: int, written: int) ->
     if end is not None and end <= good:  # its end may have been seen, or not
         low, surely = min(low, max(start, stop_at(interval, written))), False
     return low, high, surely
-
-
-def _within(span: Span, low: int, high: int) -> tuple[int, int]:
-    return max(low, span.start), high if span.end is None else min(high, span.end)
-
-
-def _take(left: dict[str, int], pod: Charged, low: int, high: int) -> None:
-    if high <= low:
-        return
-    held: Iterable[tuple[Mapping[str, int], int]] = pieces(pod, low, high)
-    for amounts, seconds in held:
-        for key in left:
-            left[key] -= amounts.get(key, 0) * seconds

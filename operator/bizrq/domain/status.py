@@ -15,6 +15,7 @@ from bizrq.domain.amounts import KEYS_NAMED, Amounts, exceeding, first_of
 from bizrq.domain.bizrq import Absorbed, Bizrq
 from bizrq.domain.cash import Books, amount_text, budget, carried, hours
 from bizrq.domain.leftovers import is_of_another_format
+from bizrq.domain.periods import State, as_json
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
 from bizrq.domain.times import timestamp
@@ -39,6 +40,8 @@ class Counted:
     children: Amounts
     """What its children take, open claims included [T3, T6]."""
     books: Books
+    period: State
+    """Of its root, as it is now [C9]."""
     now: int
     writer: str
     """Random process id and counter [R4]."""
@@ -52,6 +55,8 @@ class Counted:
     """Whether the status read held more than could be named [P5]."""
     look_again: bool = False
     """Whether that may fall without any event of a pod of this bizrq."""
+    moves: Sequence[str] = ()
+    """Lines of workloads whose pods are charged here for a part of their time only, or that are gone [C7]."""
     absorbed: Sequence[Absorbed] = ()
     """Deleted children whose hours are in the books [T7]."""
     not_ready: NotReady | None = None
@@ -79,13 +84,22 @@ def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     cash["settled"] = {key: str(amount) for key, amount in sorted(books.settled.items())}
     cash["rate"] = {key: str(Quantity.from_milli(milli)) for key, milli in sorted(books.rate.items())}
     _put_list(cash, "absorbed", [str(each) for each in counted.absorbed])
+    _put_list(cash, "moves", counted.moves)
+    _put_list(cash, "history", [each.as_json() for each in books.history])
+    cash["period"] = as_json(counted.period)
+    cash.pop("previous", None)
+    if books.previous is not None:
+        cash["previous"] = books.previous.as_json()
+    cash.pop("uncertain", None)
+    if any(books.uncertain.values()):
+        cash["uncertain"] = {key: str(amount) for key, amount in sorted(books.uncertain.items()) if amount}
     if books.seen is not None:
         cash["seen"] = f"{books.seen.version} {timestamp(books.seen.time)}"
     status["conditions"] = _conditions(bizrq, used, counted, status.get("conditions") or [])
     return status
 
 
-def _put_list(fields: dict[str, Any], name: str, items: Sequence[str]) -> None:
+def _put_list(fields: dict[str, Any], name: str, items: Sequence[Any]) -> None:
     """An empty list is left out: the status is read by people too."""
     fields.pop(name, None)
     if items:
@@ -223,9 +237,15 @@ def has_news(bizrq: Bizrq, status: Mapping[str, Any], counted: Counted) -> bool:
         old.get(name) != status.get(name) for name in {*old, *status} if name not in _MOVES_WITH_TIME
     ):
         return True
-    if tuple(counted.absorbed) != bizrq.absorbed:
+    if tuple(counted.absorbed) != bizrq.absorbed or tuple(counted.moves) != tuple(bizrq.moves):
         return True
     books = counted.books
+    if (
+        counted.period != bizrq.period
+        or books.previous != bizrq.books.previous
+        or books.uncertain != bizrq.books.uncertain
+    ):
+        return True
     expected = carried(bizrq.books, counted.now - bizrq.reconciled)
     if books.ledger != expected or books.rate != bizrq.books.rate or books.settled != bizrq.books.settled:
         return True

@@ -43,12 +43,19 @@ def takes(hard: Amounts, used: Amounts) -> dict[str, Quantity]:
     return {key: amount.rounded_up_to_milli() if is_cash(key) else amount for key, amount in amounts.items()}
 
 
-def taken_by_all(children: Iterable[Bizrq], *, without_hours: Container[str] = ()) -> dict[str, Quantity]:
-    """What all ``children`` take together.
+def taken_by_all(
+    children: Iterable[Bizrq],
+    *,
+    without_hours: Container[str] = (),
+    takes_now: Callable[[Bizrq], Amounts] = taken,
+) -> dict[str, Quantity]:
+    """What all ``children`` take together, each what ``takes_now`` says.
 
     The hours of those whose UID is in ``without_hours`` are in their parent's ledger already [T7].
     """
-    return total(_without_hours(taken(child)) if child.uid in without_hours else taken(child) for child in children)
+    return total(
+        _without_hours(takes_now(child)) if child.uid in without_hours else takes_now(child) for child in children
+    )
 
 
 def _without_hours(amounts: Amounts) -> Amounts:

@@ -285,5 +285,3 @@ def _merged(stays: tuple[Stay, ...], stay: Stay) -> tuple[Stay, ...]:
         moved if each is known else replace(each, since=stay.until) if each.since == known.until is not None else each
         for each in stays
     )
-
-

@@ -13,8 +13,8 @@ from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.stays import Stay, kept_of
 from bizrq.inventory.bizrqs import Bizrqs
-from bizrq.inventory.owners import Owners
 from bizrq.inventory.homes import Homes
+from bizrq.inventory.owners import Owners
 from bizrq.inventory.pods import Pods
 from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses

@@ -98,6 +98,8 @@ class Pods:
         self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
         self.uncovered = Uncovered()
         """Events that no stored status covers."""
+        self.stirred: set[str] = set()
+        """The bizrqs whose pods something happened to since somebody took their names out of it."""
         self._listing = False
         self._replaying = False
         self._list = 0
@@ -156,11 +158,7 @@ class Pods:
         return {
             pod.owner
             for pod in self._by_uid.values()
-            if not pod.stays
-            and pod.owner is not None
-            and pod.last_list
-            and pod.owner_kind in kinds
-            and pod.holds(now)
+            if not pod.stays and pod.owner is not None and pod.last_list and pod.owner_kind in kinds and pod.holds(now)
         }
 
     @property
@@ -298,9 +296,7 @@ class Pods:
         self._let_strangers_go(now)
         self.uncovered.sweep(exists)
         for bizrq in [bizrq for bizrq in self._by_bizrq if not exists(bizrq)]:
-            self._let_go(
-                bizrq, lambda pod: pod.deleted_at is not None and now - pod.gone_since > UNKNOWN_BIZRQ_SECONDS
-            )
+            self._let_go(bizrq, lambda pod: pod.deleted_at is not None and now - pod.gone_since > UNKNOWN_BIZRQ_SECONDS)
 
     # --- inside ---
 
@@ -402,6 +398,7 @@ class Pods:
             left.discard(stay.home.bizrq)
         for bizrq in left:
             self._leave(pod, bizrq)
+            self.stirred.add(bizrq)
             self._wake(bizrq)
         self._touch(pod, pod.deleted_at or pod.version)
 
@@ -409,6 +406,7 @@ class Pods:
         """The figures of its bizrqs may have changed by what happened at ``version``."""
         for stay in pod.stays:
             self.uncovered.note(stay.home.bizrq, version, pod.deleted_after)
+            self.stirred.add(stay.home.bizrq)
             self._wake(stay.home.bizrq)
 
     def _leave(self, pod: Pod, bizrq: str) -> None:
