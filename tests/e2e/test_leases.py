@@ -58,5 +58,5 @@ async def test_the_controllers_identity_has_a_right_on_its_own_lease_only(client
 async def test_a_namespace_that_is_not_there_is_named(cluster, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     async with Client(load_credentials(), user_agent="bizrq-test") as admin:
-        with pytest.raises(Invalid, match='no such namespace: .*"nowhere" not found'):
+        with pytest.raises(Invalid, match=r'no such namespace: .*"nowhere" not found'):
             await ApiLeases(admin, "nowhere", LEASE_NAME).create(held(Lease.new(), "a"))

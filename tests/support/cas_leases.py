@@ -1,13 +1,14 @@
 """One Lease in memory, with compare-and-swap.
 
-It passes the same contract test as the API server (tests/support/lease_contract.py). Faults are asked for: a server that
-is away, answers that get lost after the write, and somebody else who is faster.
+It passes the same contract test as the API server (tests/support/lease_contract.py). Faults are asked for: a server
+that is away, answers that get lost after the write, and somebody else who is faster.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bizrq.cluster.errors import Conflict, NotFound, Unavailable
@@ -27,7 +28,7 @@ class CasLeases:
         """Whatever is asked raises ``Unavailable``."""
         self.lost_answers = 0
         """So many of the next writes are stored, and their answer is lost."""
-        self.before_write: Callable[[], object] | None = None
+        self.before_write: Callable[[], Awaitable[object]] | None = None
         """Called once, right before the next write is compared: somebody else is faster."""
         self.asked = 0
         self.history: list[Lease] = []
@@ -40,7 +41,7 @@ class CasLeases:
         assert self._raw is not None
         return Lease(copy.deepcopy(self._raw))
 
-    def put(self, **changes: Any) -> None:
+    async def put(self, **changes: Any) -> None:
         """Somebody with all rights changes the metadata or the spec; a change of None takes a field out."""
         raw = self.stored.raw
         self._store({**raw, **{part: {**raw[part], **fields} for part, fields in changes.items()}})
@@ -58,23 +59,23 @@ class CasLeases:
 
     async def read(self) -> Lease:
         """The newest version."""
-        self._ask()
+        await self._ask()
         if self._raw is None:
             raise NotFound("no Lease")
         return self.stored
 
     async def create(self, lease: Lease) -> Lease:
         """Store the first version."""
-        self._ask()
-        self._somebody_is_faster()
+        await self._ask()
+        await self._meanwhile()
         if self._raw is not None:
             raise Conflict("there is one")
         return self._answer({**lease.raw, "metadata": {**lease.raw["metadata"], "uid": f"uid-{self.version}"}})
 
     async def replace(self, lease: Lease) -> Lease:
         """Write over the very version that ``lease`` was made of."""
-        self._ask()
-        self._somebody_is_faster()
+        await self._ask()
+        await self._meanwhile()
         if self._raw is None:
             raise NotFound("no Lease")
         known, ours = self._raw["metadata"], lease.raw["metadata"]
@@ -82,15 +83,16 @@ class CasLeases:
             raise Conflict("another version")
         return self._answer(lease.raw)
 
-    def _ask(self) -> None:
+    async def _ask(self) -> None:
         self.asked += 1
+        await asyncio.sleep(0)  # as long as it takes for others to come
         if self.away:
             raise Unavailable("no API server")
 
-    def _somebody_is_faster(self) -> None:
+    async def _meanwhile(self) -> None:
         if self.before_write is not None:
             hook, self.before_write = self.before_write, None
-            hook()
+            await hook()
 
     def _answer(self, raw: Mapping[str, Any]) -> Lease:
         self._store(raw)
