@@ -1,4 +1,4 @@
-"""[R4] three electors in schedules drawn at random: pauses, lost answers, outages, slow writes; and with broken rules."""
+"""[R4] three electors in schedules drawn at random: pauses, lost answers, outages, slow writes; broken rules too."""
 
 import asyncio
 from typing import NamedTuple

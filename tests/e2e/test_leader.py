@@ -89,8 +89,10 @@ def standby(pair, leader):
 
 
 @pytest.fixture
-def group(admin, pair):
-    with tree(bizrq(admin, "led", {"limits.cpu": "100", "pods": "200", "cash/limits.cpu": "1000"})) as (made,):
+def group(admin, pair, namespace):
+    """A bizrq of the test's own: pods of the test before may still be on their way out."""
+    hard = {"limits.cpu": "100", "pods": "200", "cash/limits.cpu": "1000"}
+    with tree(bizrq(admin, f"led-{namespace}", hard)) as (made,):
         yield made
         if not any(each.exit_code() is None for each in pair.running):
             pair.until_leads(pair.start(), 20)  # it must be let go
@@ -99,7 +101,7 @@ def group(admin, pair):
 @pytest.fixture
 def web(admin, namespace, group):
     """A Deployment, scaled by a call; waits until the status says so."""
-    made = deployment(admin, "web", namespace=namespace, replicas=1, labels=labels_for("led"), spec=ONE_CORE)
+    made = deployment(admin, "web", namespace=namespace, replicas=1, labels=labels_for(group.name), spec=ONE_CORE)
     made.create()
 
     def scale(replicas, seconds=5.0):

@@ -77,7 +77,7 @@ class CasLeases:
         await self._ask()
         await self._meanwhile()
         if self._raw is None:
-            raise NotFound("no Lease")
+            raise Conflict("no Lease of this UID")
         known, ours = self._raw["metadata"], lease.raw["metadata"]
         if (ours["uid"], ours["resourceVersion"]) != (known["uid"], known["resourceVersion"]):
             raise Conflict("another version")

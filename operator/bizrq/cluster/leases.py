@@ -110,8 +110,8 @@ class Leases(Protocol):
     async def replace(self, lease: Lease) -> Lease:
         """Write over the very version that ``lease`` was made of; the Lease as stored.
 
-        Raises ``Conflict`` if that is not the newest version (also if it was made anew), ``NotFound`` if it is gone,
-        ``Unavailable`` if nobody knows whether it was written.
+        Raises ``Conflict`` if that is not the newest version, also if it was made anew; ``Conflict`` or ``NotFound`` if
+        it is gone; ``Unavailable`` if nobody knows whether it was written.
         """
 
 

@@ -32,7 +32,8 @@ def test_the_version_is_printed():
 def test_help_names_every_option_with_its_variable_and_default():
     help_ = " ".join(run("controller", "--help").output.split())
     for flag in (
-        "resync-seconds", "metrics-port", "workloads", "gpu-resources", "log-format", "gather-seconds", "lease-namespace",
+        "resync-seconds", "metrics-port", "workloads", "gpu-resources", "log-format", "gather-seconds",
+        "lease-namespace",
     ):  # fmt: skip
         assert f"--{flag}" in help_
         assert f"BIZRQ_{flag.upper().replace('-', '_')}" in help_
