@@ -122,17 +122,25 @@ class Cluster:
         return Kubectl(Path(self.description["kubectl"]), self.kubeconfigs, self.state / "kubectl-cache")
 
     def start_operator(
-        self, arguments: Sequence[str] = (), *, env: Mapping[str, str] | None = None, install: bool = True
+        self,
+        arguments: Sequence[str] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        install: bool = True,
+        lease_namespace: str = "",
     ) -> Operator:
         """Start one more controller process of this checkout and wait until it is ready.
 
-        ``install`` applies CRDs and rights before. Raises BedError.
+        ``install`` applies CRDs and rights before. With a ``lease_namespace``, those that have the same one share a
+        Lease, and one of them works; the chart gives a right on it in `identities.NAMESPACE`. Raises BedError.
         """
         if install:
             operator_process.install(self.kubectl)
         self._operators += 1
         name = _OPERATOR if self._operators == 1 else f"{_OPERATOR}-{self._operators}"
-        return operator_process.start(self.state, self.kubeconfigs[operator_process.CONTROLLER], name, arguments, env)
+        lease = [f"--lease-namespace={lease_namespace}"] if lease_namespace else []
+        identity = self.kubeconfigs[operator_process.CONTROLLER]
+        return operator_process.start(self.state, identity, name, [*lease, *arguments], env)
 
     def start_webhooks(
         self,

@@ -47,6 +47,14 @@ class Server:
         """End it as the machine would: at once, without a chance to clean up."""
         self._end(signal.SIGKILL, _END_SECONDS)
 
+    def pause(self) -> None:
+        """Stop it where it stands, as a machine does that swaps or moves."""
+        control.ask(self.state, do="signal", name=self.name, number=int(signal.SIGSTOP))
+
+    def resume(self) -> None:
+        """Have a paused one go on."""
+        control.ask(self.state, do="signal", name=self.name, number=int(signal.SIGCONT))
+
     def _end(self, number: signal.Signals, seconds: float) -> int:
         control.ask(self.state, do="signal", name=self.name, number=int(number))
         deadline = time.monotonic() + seconds

@@ -27,6 +27,7 @@ from testbed.processes import Proc, die_with
 
 REFUSED = 3
 _ASK_SECONDS = 2.0  # a client that connects and says nothing must not stop the loop
+_NO_END = frozenset({signal.SIGSTOP, signal.SIGCONT})
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class Supervisor:
                 return self._start(request["name"], request["argv"], request["env"], request["grace"])
             case "signal":
                 child = self.children[request["name"]]
-                child.wanted = True
+                child.wanted |= request["number"] not in _NO_END
                 self._reap()
                 if child.exit is None:  # not reaped yet, so the id is still its own
                     os.kill(child.proc.pid, request["number"])

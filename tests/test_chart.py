@@ -6,10 +6,16 @@ from pathlib import Path
 
 import yaml
 
+from bizrq.controller.leader import LEASE_NAME
 from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS
 from bizrq.workloads.kind import built_in
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "bizrq"
+
+
+def test_the_lease_it_gives_a_right_on_is_the_controllers():
+    text = (CHART / "templates" / "controller-rbac.yaml").read_text(encoding="utf-8")
+    assert f"resourceNames: [{LEASE_NAME}]" in text
 
 
 def test_its_kinds_are_the_built_in_ones():

@@ -63,6 +63,9 @@ class ControllerSettings:
     workloads: Path | None = None
     """A YAML file with more kinds of workload."""
     gpus: GpuResources = field(default=DEFAULT_GPU_RESOURCES)
+    lease_namespace: str | None = None
+    """Where the Lease of the leader is; "" is nowhere: this controller works, whoever else does. None: that of the pod
+    this runs in, and nowhere outside of a cluster [R4]."""
 
 
 @dataclass(frozen=True, slots=True)

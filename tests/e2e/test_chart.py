@@ -243,6 +243,14 @@ def test_a_kind_that_is_added_to_the_values_is_added_to_the_rights():
         ]
 
 
+def test_the_lease_is_in_the_namespace_of_the_release_or_in_another():
+    """[R4]"""
+    for values, namespace in (({}, "bizrq-system"), ({"leaseNamespace": "quotas"}, "quotas")):
+        made = [each for each in chart.render(chart.CHART, values) if each["kind"] in {"Role", "RoleBinding"}]
+        assert [each["metadata"]["namespace"] for each in made] == [namespace, namespace]
+        assert made[1]["subjects"][0]["namespace"] == "bizrq-system"
+
+
 def _roles(values=None):
     return {
         each["metadata"]["name"]: each for each in chart.render(chart.CHART, values) if each["kind"] == "ClusterRole"

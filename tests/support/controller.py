@@ -51,9 +51,11 @@ class Controller:
         self.lists = 0
         """How often everything was listed anew [R4]."""
         self.woken: set[str] = set()
+        self.leading = True
+        """Whether it works, or stands by."""
         self.sync = Sync(
             lambda: self.inventory, store, self.reads, self.list_anew, clock, self.metrics,
-            gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES,
+            gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES, leading=lambda: self.leading,
         )  # fmt: skip
         self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES)
 

@@ -6,6 +6,7 @@ Every option may also come from the environment as ``BIZRQ_<OPTION>``, such as `
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -39,6 +40,8 @@ def _option(flag: str, **kwargs: Any) -> Callable[[_F], _F]:
     return click.option(flag, envvar=variable, show_envvar=True, show_default=True, **kwargs)
 
 
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -47,6 +50,13 @@ def _gpus(_context: click.Context, _parameter: click.Parameter, text: str) -> Gp
     if not patterns:
         raise click.BadParameter("name at least one resource, such as gpu")
     return GpuResources(patterns)
+
+
+def _namespace(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text and not _NAMESPACE.fullmatch(text):
+        msg = f"{text!r} is no name of a namespace: up to 63 letters a-z, digits and -, such as bizrq-system"
+        raise click.BadParameter(msg)
+    return text
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
@@ -150,10 +160,19 @@ def main() -> None:
     default=DEFAULT_GATHER_SECONDS,
     help="Gather the events of one bizrq for so long into one write.",
 )
+@_option(
+    "--lease-namespace",
+    default=None,
+    callback=_namespace,
+    metavar="NAMESPACE",
+    help="The namespace of the Lease by which one of several controllers works and the others stand by; empty for "
+    "none. By default, that of the pod this runs in, and none outside of a cluster.",
+)
 @_shared_options(metrics_port=DEFAULT_METRICS_PORT, reviews=False)
 def controller(  # noqa: PLR0917  # click calls by name
     resync_seconds: float,
     gather_seconds: float,
+    lease_namespace: str | None,
     metrics_port: int,
     workloads: Path | None,
     gpu_resources: GpuResources,
@@ -163,7 +182,7 @@ def controller(  # noqa: PLR0917  # click calls by name
     """Keep the status of every bizrq true, until SIGTERM.
 
     Watches bizrqs, labelled workloads, ReplicaSets, pods and RuntimeClasses, and writes to nothing but bizrqs: their
-    status, and a finalizer, so that a deleted one hands its hours on.
+    status, and a finalizer, so that a deleted one hands its hours on; and to a Lease of its own.
     """
     # Here and not above: the controller brings kopf, which the other commands do without.
     from bizrq.controller.feed import RestoredError
@@ -176,6 +195,7 @@ def controller(  # noqa: PLR0917  # click calls by name
         metrics_port=metrics_port,
         workloads=workloads,
         gpus=gpu_resources,
+        lease_namespace=lease_namespace,
     )
     with _errors_told("controller"):
         try:

@@ -19,7 +19,9 @@ import kubernetes.config
 
 from bizrq.cluster.errors import Unavailable
 
-__all__ = ["Credentials", "CredentialsError", "load_credentials"]
+__all__ = ["Credentials", "CredentialsError", "load_credentials", "pod_namespace"]
+
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _RENEW_AFTER: Final = 30.0
 """Seconds a token is used before the loader is asked again; it re-reads an account's token file once a minute."""
@@ -114,11 +116,28 @@ def load_credentials(kubeconfig: Path | None = None) -> Credentials:
     return Credentials(load(), load)
 
 
+def pod_namespace() -> str | None:
+    """The namespace of the pod this runs in; None where ``load_credentials`` goes by a kubeconfig, or by nothing."""
+    named, by_file = _kubeconfig(None)
+    if named or by_file:
+        return None  # it may lead to another cluster, which has no such namespace
+    try:
+        return _NAMESPACE_FILE.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _kubeconfig(kubeconfig: Path | None) -> tuple[str | None, bool]:
+    """The kubeconfig that somebody named, and whether there is one at the usual place."""
+    named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG")
+    return named, (Path.home() / ".kube" / "config").exists()
+
+
 def _load(kubeconfig: Path | None) -> kubernetes.client.Configuration:
     config = kubernetes.client.Configuration()
-    named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG")
+    named, by_file = _kubeconfig(kubeconfig)
     try:
-        if named or (Path.home() / ".kube" / "config").exists():
+        if named or by_file:
             # Named, because the library looks KUBECONFIG up only once, when it is imported.
             kubernetes.config.load_kube_config(named or None, client_configuration=config)  # type: ignore[no-untyped-call]
         else:

@@ -1,7 +1,9 @@
 """What is wired to what, supervised how?
 
 Order of a start: lists of RuntimeClasses, of bizrqs and workloads, of ReplicaSets, of pods; then writes; then kopf and
-the resync. Nothing is written before the first list of every kind has been taken over [R4].
+the resync. Nothing is written before the first list of every kind has been taken over [R4]. The floor in the Lease is
+read before the lists. The Lease is asked for after them: as long as this controller cannot work, another one does. In
+the end it is let go, once the last write is done.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import signal
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,8 +19,9 @@ from typing import Any, Final
 from bizrq import __version__
 from bizrq.clock import Clock, SystemClock
 from bizrq.cluster.client import Client
-from bizrq.cluster.credentials import Credentials, load_credentials
+from bizrq.cluster.credentials import Credentials, load_credentials, pod_namespace
 from bizrq.cluster.errors import ClusterError
+from bizrq.cluster.leases import ApiLeases
 from bizrq.cluster.objects import Owned, RuntimeClass
 from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.reads import CLASSES_URL, ApiReads
@@ -26,8 +30,10 @@ from bizrq.cluster.store import ApiStore
 from bizrq.controller.feed import Feed, RestoredError, take_over
 from bizrq.controller.handlers import make_registry, make_settings
 from bizrq.controller.kopf_run import KopfRun
+from bizrq.controller.leader import LEASE_NAME, Alone, Elector, Leadership, new_identity
 from bizrq.controller.resync import Resync
 from bizrq.controller.sync import Sync
+from bizrq.domain.floor import Floor
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import ControllerMetrics
@@ -54,6 +60,11 @@ def run_controller(settings: ControllerSettings) -> None:
     # Millions of small long-lived objects: the default thresholds walk them all again and again.
     gc.set_threshold(100_000, 50, 1000)
     asyncio.run(Controller(settings, kinds, credentials, SystemClock()).run())
+
+
+def _carried(stored: Floor | None) -> Floor | None:
+    """The floor that may stand in the Lease after ``stored``: the same, for what is true of it stays true."""
+    return stored
 
 
 class Controller:
@@ -85,6 +96,7 @@ class Controller:
                 for task in (work, stopped):
                     task.cancel()
                 results = await asyncio.gather(work, stopped, return_exceptions=True)
+                await self._leadership.release()
                 await self._health.stop()
             for result in results:
                 if isinstance(result, ExceptionGroup) and (restored := result.subgroup(RestoredError)):
@@ -95,6 +107,7 @@ class Controller:
     def _wire(self, client: Client) -> None:
         settings, metrics, clock = self._settings, self._metrics, self._clock
         reads = ApiReads(client)
+        self._leadership = self._elected_by(client)
         self._sync = Sync(
             lambda: self._inventory,
             ApiStore(client),
@@ -105,6 +118,7 @@ class Controller:
             gather_seconds=settings.gather_seconds,
             kinds=self._kinds,
             gpus=settings.gpus,
+            leading=lambda: self._leadership.leading,
         )
         self._inventory = Inventory(self._sync.wake, settings.gpus)
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
@@ -156,8 +170,30 @@ class Controller:
             collect=self._collect,
         )
 
+    def _elected_by(self, client: Client) -> Leadership:
+        namespace = self._settings.lease_namespace
+        if namespace is None:
+            namespace = pod_namespace()
+        if not namespace:
+            return Alone(self._leads)
+        return Elector(
+            ApiLeases(client, namespace, LEASE_NAME),
+            self._clock,
+            identity=new_identity(),
+            next_floor=_carried,
+            changed=self._leads,
+            failed=self._metrics.lease_failures.inc,
+        )
+
+    def _leads(self, leading: bool) -> None:  # noqa: FBT001  # it is the news
+        self._metrics.leader.set(leading)
+        if leading:
+            for bizrq in self._inventory.bizrqs:
+                self._sync.wake(bizrq.name)  # a standby has let all wakes go
+
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
+            await self._leadership.read()
             group.create_task(self._runtime_classes.run(), name="runtimeclasses")
             await self._runtime_classes.synced.wait()
             await self._first_list()
@@ -173,6 +209,7 @@ class Controller:
                 len(self._inventory.bizrqs), len(self._inventory.workloads), len(self._inventory.pods),
             )  # fmt: skip
             group.create_task(self._sync.run(), name="sync")
+            group.create_task(self._leadership.run(), name="leadership")
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._resync.run(), name="resync")
 
@@ -216,6 +253,8 @@ class Controller:
         objects.labels("pods").set(len(inventory.pods))
         objects.labels("replicasets").set(len(inventory.owners))
         objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
+        floor = self._leadership.floor
+        self._metrics.floor_age.set(max(0, self._clock.now() - floor.time) if floor else math.nan)
         self._metrics.vanished.set(inventory.pods.vanished)
         self._metrics.unreadable.set(inventory.pods.unreadable)
         self._metrics.unattributed.set(

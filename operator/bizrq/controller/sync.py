@@ -75,8 +75,12 @@ class Sync:
         gather_seconds: float,
         kinds: Sequence[Kind],
         gpus: GpuResources,
+        leading: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``list_anew`` returns once a list of everything that began after the call has been taken over [R4]."""
+        """``list_anew`` returns once a list of everything that began after the call has been taken over [R4].
+
+        While not ``leading``, nothing is counted and nothing written; whoever begins to lead wakes all bizrqs.
+        """
         self._inventory, self._store, self._clock, self._metrics = inventory, store, clock, metrics
         self._gather, self._gpus = gather_seconds, gpus
         self._due: dict[str, float] = {}
@@ -98,7 +102,7 @@ class Sync:
         """
         self._unsure: set[str] = set()
         """Whose charges wait for the view of pods, or for the end of pods that wake nobody [P5]."""
-        self._list_anew = list_anew
+        self._list_anew, self._leading = list_anew, leading
         self._drift = Drift(metrics)
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
         self._farewell = Farewell(store)
@@ -180,11 +184,15 @@ class Sync:
         self._wake_in(name, wait * random.uniform(0.75, 1.25))  # noqa: S311  # jitter, no secret
 
     async def refresh(self, name: str, *, always: bool = False) -> None:
-        """Count a bizrq and write its status where that says something new, or ``always``.
+        """Count a bizrq and write its status where that says something new, or ``always``; a standby does nothing.
 
         Raises ``ViewTooOldError`` [C4], and ``ClusterError`` where the write failed and may be tried again.
         """
         bizrq = self._inventory().bizrqs.get(name)
+        if not self._leading():
+            if bizrq is None or not self._wrote(bizrq):  # what this process charged it stands in no status any more
+                self._forget(name)
+            return
         leaving = bizrq is not None and is_leaving(bizrq)
         async with self._lock(name):
             await self._refresh(name, always=always or leaving)

@@ -61,6 +61,15 @@ class ControllerMetrics(_Metrics):
             "reflector_failures", "Requests of a reflector that failed and were tried again.", "resource"
         )
         self.kopf_restarts = self._counter("kopf_restarts", "How often kopf died and was started again.")
+        self.leader = Gauge(
+            f"{_PREFIX}_leader", "1 while this controller works, 0 while it stands by.", registry=self.registry
+        )
+        self.floor_age = Gauge(
+            f"{_PREFIX}_floor_age_seconds",
+            "How old the newest event of pods is that the floor in the Lease covers; NaN where there is none.",
+            registry=self.registry,
+        )
+        self.lease_failures = self._counter("lease_failures", "Requests for the Lease that failed.")
         self.objects = Gauge(f"{_PREFIX}_objects", "Objects held in memory.", ["resource"], registry=self.registry)
         self.unattributed = Gauge(
             f"{_PREFIX}_workloads_without_bizrq",

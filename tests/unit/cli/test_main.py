@@ -31,7 +31,10 @@ def test_the_version_is_printed():
 
 def test_help_names_every_option_with_its_variable_and_default():
     help_ = " ".join(run("controller", "--help").output.split())
-    for flag in ("resync-seconds", "metrics-port", "workloads", "gpu-resources", "log-format", "gather-seconds"):
+    for flag in (
+        "resync-seconds", "metrics-port", "workloads", "gpu-resources", "log-format", "gather-seconds",
+        "lease-namespace",
+    ):  # fmt: skip
         assert f"--{flag}" in help_
         assert f"BIZRQ_{flag.upper().replace('-', '_')}" in help_
     assert "default: 300.0" in help_
@@ -49,8 +52,24 @@ def test_gpu_resources_are_a_list_with_commas(told):  # [K2]
 
 
 @pytest.mark.parametrize(
+    ("arguments", "env", "namespace"),
+    [
+        ([], {}, None),
+        (["--lease-namespace=bizrq-system"], {}, "bizrq-system"),
+        ([], {"BIZRQ_LEASE_NAMESPACE": "quotas"}, "quotas"),
+        (["--lease-namespace="], {}, ""),
+    ],
+    ids=["that of the pod", "flag", "variable", "none"],
+)
+def test_the_namespace_of_the_lease_comes_from_the_flag(told, arguments, env, namespace):  # [R4]
+    run("controller", *arguments, env=env)
+    assert told[0].lease_namespace == namespace
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--lease-namespace", "Not_a_name"], "'Not_a_name' is no name of a namespace"),
         (["--resync-seconds", "0"], "0.0 is not in the range x>=1"),
         (["--resync-seconds", "soon"], "'soon' is not a valid float"),
         (["--metrics-port", "99999"], "99999 is not in the range 0<=x<=65535"),

@@ -114,6 +114,21 @@ def test_a_wanted_end_is_not_unexpected(folder: Path) -> None:
     assert [row["note"] for row in bed.status(folder)[1:]] == ["ended with -9", "ended with -15"]
 
 
+def test_a_server_is_paused_and_goes_on(folder: Path) -> None:
+    server = servers.start(folder, "one", SLEEP)
+
+    def state() -> str:
+        return Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    server.pause()
+    wait_until(lambda: state() == "T", "it is stopped")
+    server.resume()
+    wait_until(lambda: state() == "S", "it sleeps again")
+    os.kill(server.pid, signal.SIGKILL)
+    wait_until(lambda: server.exit_code() is not None, "it is gone")
+    assert [row["note"] for row in bed.status(folder)[1:]] == ["ended with -9, unexpectedly"]
+
+
 def test_a_server_sees_little_of_our_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "somebody's real cluster")
     server = servers.start(folder, "env", ["env"], {"MORE": "yes"})

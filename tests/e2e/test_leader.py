@@ -1,0 +1,207 @@
+"""[R4] two controllers with one Lease on the real API server: one works, and the other takes over."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from bizrq.cluster.leases import FLOOR_ANNOTATION
+from bizrq.controller.leader import LEASE_NAME, LEASE_SECONDS
+from testbed.identities import NAMESPACE
+from tests.support.bizrqs import ONE_CORE, bizrq, labels_for, tree
+from tests.support.kube import deployment, wait_until
+
+pytestmark = pytest.mark.e2e
+
+HANDED_OVER = 3.0
+"""Seconds within which the other one leads, once the leader lets go."""
+
+FLOOR = "17 2026-01-05T09:59:58Z"
+
+
+class Pair:
+    """Two controllers, of which either may be started anew."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.running = []
+
+    def start(self):
+        made = self.cluster.start_operator(["--resync-seconds=5"], lease_namespace=NAMESPACE)
+        self.running.append(made)
+        return made
+
+    def metric(self, one, name, **labels):
+        families = text_string_to_metric_families(requests.get(one.metrics_url, timeout=10).text)
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def leads(self, one):
+        return self.metric(one, "bizrq_leader") == 1
+
+    def writes(self, one):
+        return self.metric(one, "bizrq_status_writes_total")
+
+    def until_leads(self, one, seconds):
+        wait_until(lambda: self.leads(one), f"{one.name} leads", seconds)
+
+    def lease(self):
+        text = self.cluster.kubectl("get", "lease", LEASE_NAME, f"--namespace={NAMESPACE}", "--output=json")
+        return json.loads(text)
+
+    def delete_lease(self):
+        self.cluster.kubectl("delete", "lease", LEASE_NAME, f"--namespace={NAMESPACE}", "--ignore-not-found")
+
+    def end(self):
+        for each in self.running:
+            if each.exit_code() is None:
+                each.kill9()
+        self.delete_lease()
+
+
+@pytest.fixture
+def pair(cluster):
+    made = Pair(cluster)
+    made.delete_lease()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def leader(pair):
+    """The one that was started first, and so leads."""
+    made = pair.start()
+    pair.until_leads(made, 10)
+    return made
+
+
+@pytest.fixture
+def standby(pair, leader):
+    return pair.start()
+
+
+@pytest.fixture
+def group(admin, pair, namespace):
+    """A bizrq of the test's own: pods of the test before may still be on their way out."""
+    hard = {"limits.cpu": "100", "pods": "200", "cash/limits.cpu": "1000"}
+    with tree(bizrq(admin, f"led-{namespace}", hard)) as (made,):
+        yield made
+        if not any(each.exit_code() is None for each in pair.running):
+            pair.until_leads(pair.start(), 20)  # it must be let go
+
+
+@pytest.fixture
+def web(admin, namespace, group):
+    """A Deployment, scaled by a call; waits until the status says so."""
+    made = deployment(admin, "web", namespace=namespace, replicas=1, labels=labels_for(group.name), spec=ONE_CORE)
+    made.create()
+
+    def scale(replicas, seconds=5.0):
+        made.reload()
+        made.patch({"spec": {"replicas": replicas}})
+        wait_until(lambda: group.used("limits.cpu") == str(replicas), f"{replicas} are counted", seconds)
+
+    scale(2)
+    return scale
+
+
+def process_of(group):
+    return group.status()["writer"].partition(".")[0]
+
+
+def test_one_of_two_controllers_writes(pair, leader, standby, group, web):
+    assert not pair.leads(standby)
+    for replicas in (5, 12, 3):
+        web(replicas)
+    wait_until(lambda: pair.metric(standby, "bizrq_resyncs_total", outcome="done"), "the standby has resynced", 20)
+    assert pair.writes(leader) > 3
+    assert pair.writes(standby) == 0
+    assert pair.metric(standby, "bizrq_drift_corrected_total") == 0  # its own watches are up to date
+
+
+def test_a_leader_that_is_told_to_end_hands_over_at_once(pair, leader, standby, group, web):
+    first = process_of(group)
+    assert leader.terminate() == 0
+    pair.until_leads(standby, HANDED_OVER)
+    web(7)
+    assert process_of(group) != first
+    lease = pair.lease()["spec"]
+    assert (lease["leaseTransitions"], lease["leaseDurationSeconds"]) == (1, LEASE_SECONDS)
+
+
+def test_a_killed_leader_is_followed_once_its_lease_has_stood_still(pair, leader, standby, group, web):
+    leader.kill9()
+    pair.until_leads(standby, LEASE_SECONDS + HANDED_OVER)
+    web(4)
+
+
+def test_the_last_controller_lets_go_so_that_the_next_start_leads_at_once(pair, leader):
+    assert leader.terminate() == 0
+    assert pair.lease()["spec"].get("holderIdentity", "") == ""
+    pair.until_leads(pair.start(), HANDED_OVER)
+
+
+def test_a_paused_leader_that_comes_back_stands_by(pair, leader, standby, group, web):
+    """[R4] It knows before it writes on; were it to write, it would conflict or count anew."""
+    leader.pause()
+    pair.until_leads(standby, LEASE_SECONDS + HANDED_OVER)
+    web(9)
+    second = process_of(group)
+    leader.resume()
+    web(6)  # what the first one missed, and this, comes to its watches now
+    wait_until(lambda: not pair.leads(leader), "it has noticed")
+    before = pair.writes(leader)
+    web(8)
+    assert pair.writes(leader) == before
+    assert process_of(group) == second
+    assert pair.leads(standby)
+    assert group.used("limits.cpu") == "8"
+
+
+def test_a_paused_standby_takes_nothing_when_it_comes_back(pair, leader, standby):
+    standby.pause()
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > LEASE_SECONDS, "longer than a Lease stands", LEASE_SECONDS + 5)
+    version = int(pair.lease()["metadata"]["resourceVersion"])
+    standby.resume()
+    wait_until(lambda: int(pair.lease()["metadata"]["resourceVersion"]) > version + 2, "renewed again and again")
+    assert pair.leads(leader)
+    assert not pair.leads(standby)
+    assert pair.lease()["spec"]["leaseTransitions"] == 0
+
+
+def test_the_floor_stays_in_the_lease_whoever_holds_it(pair, leader, standby):
+    """[C4]"""
+    pair.cluster.kubectl(
+        "annotate", "lease", LEASE_NAME, f"--namespace={NAMESPACE}", f"{FLOOR_ANNOTATION}={FLOOR}"
+    )  # fmt: skip
+    wait_until(lambda: pair.metric(leader, "bizrq_floor_age_seconds") > 0, "the leader has read it")
+    wait_until(lambda: pair.metric(standby, "bizrq_floor_age_seconds") > 0, "the standby has read it")
+    assert leader.terminate() == 0
+    pair.until_leads(standby, HANDED_OVER)
+    assert pair.lease()["metadata"]["annotations"][FLOOR_ANNOTATION] == FLOOR
+
+
+def test_a_deleted_lease_is_made_anew(pair, leader, standby):
+    pair.delete_lease()
+    there = ["get", "lease", f"--namespace={NAMESPACE}", "--output=name"]
+    wait_until(lambda: pair.cluster.kubectl(*there), "there is one again", 10)
+    wait_until(lambda: [pair.leads(each) for each in (leader, standby)].count(True) == 1, "one leads", 20)
+
+
+def test_without_a_lease_each_controller_leads(cluster):
+    one = cluster.start_operator()
+    try:
+        pair = Pair(cluster)
+        assert pair.leads(one)
+        assert pair.metric(one, "bizrq_lease_failures_total") == 0
+    finally:
+        assert one.terminate() == 0
