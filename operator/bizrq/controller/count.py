@@ -152,7 +152,8 @@ def _observed(
     def observed(claimant: str, uid: str) -> Amounts:
         if is_child(claimant):
             child = inventory.bizrqs.get(claimant.rpartition("/")[2])
-            return takes_now(child) if child is not None and (child.uid, child.parent) == (uid, bizrq.name) else {}
+            is_ours = child is not None and (child.uid, child.parent) == (uid, bizrq.name)
+            return takes_now(child) if child is not None and is_ours else {}
         workload = inventory.workloads.get(uid)
         return workload.demand if workload is not None and workload.bizrq == bizrq.name else {}
 

@@ -15,7 +15,7 @@ from typing import Final
 from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError
 from bizrq.controller.above import show_above
-from bizrq.controller.count import ViewTooOldError
+from bizrq.controller.books import ViewTooOldError
 from bizrq.controller.feed import Feed, Listing, RestoredError, take_over
 from bizrq.controller.sync import Sync
 from bizrq.domain.amounts import Amounts, first_of

@@ -33,7 +33,6 @@ from bizrq.controller.kopf_run import KopfRun
 from bizrq.controller.leader import LEASE_NAME, Alone, Elector, Leadership, new_identity
 from bizrq.controller.resync import Resync
 from bizrq.controller.sync import Sync
-from bizrq.domain.floor import Floor
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import ControllerMetrics
@@ -60,11 +59,6 @@ def run_controller(settings: ControllerSettings) -> None:
     # Millions of small long-lived objects: the default thresholds walk them all again and again.
     gc.set_threshold(100_000, 50, 1000)
     asyncio.run(Controller(settings, kinds, credentials, SystemClock()).run())
-
-
-def _carried(stored: Floor | None) -> Floor | None:
-    """The floor that may stand in the Lease after ``stored``: the same, for what is true of it stays true."""
-    return stored
 
 
 class Controller:
@@ -120,7 +114,7 @@ class Controller:
             gpus=settings.gpus,
             leading=lambda: self._leadership.leading,
         )
-        self._inventory = Inventory(self._sync.wake, settings.gpus)
+        self._inventory = Inventory(self._sync.wake, settings.gpus, clock)
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
         self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)
         self._runtime_classes = Reflector(
@@ -148,6 +142,7 @@ class Controller:
             PodObject,
             self._inventory.pods,
             clock,
+            replay=self._inventory.replay_from,
             relisted=metrics.relists.labels("pods").inc,
             failed=metrics.watch_failures.labels("pods").inc,
         )
@@ -180,7 +175,7 @@ class Controller:
             ApiLeases(client, namespace, LEASE_NAME),
             self._clock,
             identity=new_identity(),
-            next_floor=_carried,
+            next_floor=lambda stored: self._inventory.next_floor(stored),  # noqa: PLW0108  # made later
             changed=self._leads,
             failed=self._metrics.lease_failures.inc,
         )
@@ -193,7 +188,7 @@ class Controller:
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
-            await self._leadership.read()
+            self._inventory.vouch(await self._leadership.read())
             group.create_task(self._runtime_classes.run(), name="runtimeclasses")
             await self._runtime_classes.synced.wait()
             await self._first_list()
@@ -202,6 +197,7 @@ class Controller:
             await self._replica_sets.synced.wait()
             group.create_task(self._pods.run(), name="pods")
             await self._pods.synced.wait()
+            self._inventory.pods_known()
             gc.freeze()
             self._started = True
             log.info(

@@ -19,13 +19,16 @@ from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError, Conflict, NotFound, Unavailable
 from bizrq.cluster.reads import Reads
 from bizrq.cluster.store import Store
-from bizrq.controller.count import ViewTooOldError, count
+from bizrq.controller.books import Quiet, ViewTooOldError
+from bizrq.controller.count import count
 from bizrq.controller.drift import Drift
 from bizrq.controller.farewell import FINALIZER, Farewell, is_leaving
 from bizrq.controller.leftovers import Memory
+from bizrq.controller.moves import Moves
 from bizrq.controller.pods_seen import PodsSeen
 from bizrq.controller.settlement import Settlement
 from bizrq.controller.strangers import Strangers
+from bizrq.controller.turns import next_turn
 from bizrq.domain.bizrq import Bizrq, read_bizrq
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, has_news, new_status
@@ -82,6 +85,7 @@ class Sync:
         While not ``leading``, nothing is counted and nothing written; whoever begins to lead wakes all bizrqs.
         """
         self._inventory, self._store, self._clock, self._metrics = inventory, store, clock, metrics
+        self._reads = reads
         self._gather, self._gpus = gather_seconds, gpus
         self._due: dict[str, float] = {}
         """When a bizrq is to be looked at next, in the loop's time."""
@@ -106,6 +110,9 @@ class Sync:
         self._drift = Drift(metrics)
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
         self._farewell = Farewell(store)
+        self._moves = Moves(inventory, store, reads)
+        self._quiet: dict[str, Quiet] = {}
+        """Books that only time changes, as far as is known."""
         self._pods_seen = PodsSeen(inventory, reads, clock)
         self._strangers = Strangers(inventory, reads, kinds, clock)
         self._process = secrets.token_hex(3)
@@ -194,10 +201,28 @@ class Sync:
                 self._forget(name)
             return
         leaving = bizrq is not None and is_leaving(bizrq)
+        await self._write_sources(name, frozenset({name}))
         async with self._lock(name):
             await self._refresh(name, always=always or leaving)
         if leaving and bizrq is not None:
             await self._let_go(bizrq)
+
+    async def _write_sources(self, name: str, asked: frozenset[str]) -> None:
+        """Write first the statuses of bizrqs that workloads came from, so that they say until when they pay [C7].
+
+        Where workloads change places, one of both goes first all the same: its lines tell of the other's end as well.
+        """
+        bizrq = self._inventory().bizrqs.get(name)
+        if bizrq is None:
+            return
+        await self._moves.settle(bizrq)
+        for source in sorted(self._inventory().homes.sources(name, self._exists) - asked):
+            await self._write_sources(source, asked | {source})
+            async with self._lock(source):
+                await self._refresh(source, always=True)
+
+    def _exists(self, name: str) -> bool:
+        return self._inventory().bizrqs.get(name) is not None
 
     async def _let_go(self, bizrq: Bizrq) -> None:
         """The books of ``bizrq`` are closed: have its hours moved, then let it go [T7]."""
@@ -266,6 +291,7 @@ class Sync:
             drifted = self._drift.found(bizrq, status)
             if not (always or drifted or has_news(bizrq, status, counted)):
                 self._drift.remember(bizrq)
+                self._agrees(bizrq, counted)
                 return True
             if not self._is_trusted(bizrq):
                 writer = bizrq.writer
@@ -281,7 +307,15 @@ class Sync:
         self._metrics.claims_settled.inc(len(settled))
         self._drift.remember(stored)
         self._inventory().put_bizrq(stored, ours=True)
+        self._agrees(stored, counted)
         return True
+
+    def _agrees(self, bizrq: Bizrq, counted: Counted) -> None:
+        """This very status says what was counted, or would have said with time alone."""
+        books = counted.books
+        self._quiet[bizrq.name] = Quiet(bizrq.writer, bizrq.books, books.steady_until)
+        if books.seen is not None:
+            self._inventory().pods.uncovered.cover(bizrq.name, books.seen.version)
 
     async def _counted(
         self, bizrq: Bizrq, attempt: int, before: dict[str, Workload], leaving: Bizrq | None
@@ -291,6 +325,7 @@ class Sync:
         ``before`` is given the workloads that changed since the last write, as that had charged them.
         """
         settled = await self._settlement.look(bizrq, max(1, _LOOKS >> attempt))
+        await self._moves.settle(bizrq)
         # Read after the parent, and live: what it has spent is final now [T7].
         child = await self._farewell.live(leaving.name, leaving.uid) if leaving else None
         gone = await self._gone(bizrq)
@@ -301,12 +336,14 @@ class Sync:
             self._pods_seen.rest_since,
             self._strangers.held,
         )
+        believe_seen = not await self._is_from_the_future(bizrq)
         recounts = 0
         while True:
             recounts += 1
             self._writes += 1
             # At the very moment of the count: what changes after it is a change against what is counted here.
             before |= {**self._inventory().workloads.take_before(bizrq.name), **before}
+            quiet = self._still_quiet(bizrq.name)
             counted = count(
                 bizrq,
                 self._inventory(),
@@ -317,6 +354,8 @@ class Sync:
                 leaving=child,
                 gone=gone,
                 memory=memory,
+                quiet=quiet,
+                believe_seen=believe_seen,
             )
             if recounts == _RECOUNTS or not (
                 (counted.rest and await self._strangers.look())
@@ -328,6 +367,28 @@ class Sync:
         else:
             self._unsure.discard(bizrq.name)
         return counted, settled
+
+    def _still_quiet(self, name: str) -> Quiet | None:
+        """The books as they were, unless something has happened to pods since."""
+        stirred = self._inventory().pods.stirred
+        quiet = self._quiet.pop(name, None)
+        if name in stirred:
+            stirred.discard(name)
+            return None
+        return quiet
+
+    async def _is_from_the_future(self, bizrq: Bizrq) -> bool:
+        """Whether the status has seen what did not happen yet: somebody edited it, or etcd was restored [C4]."""
+        seen = bizrq.books.seen
+        if seen is None or seen.version <= self._inventory().pods.view(self._clock.now()).version:
+            return False
+        if seen.version <= await self._reads.pods_version():
+            return False
+        log.warning(
+            "%s: its status claims to have seen version %d of the pods, which is not there yet; not believed",
+            bizrq.name, seen.version,
+        )  # fmt: skip
+        return True
 
     def _is_trusted(self, bizrq: Bizrq) -> bool:
         """Whether our view may stand for what the last writer of this status knew [R4]."""
@@ -362,6 +423,11 @@ class Sync:
         seconds = self._settlement.next_look(name)
         if seconds is not None:
             self._wake_in(name, max(seconds, self._gather))
+        bizrq = self._inventory().bizrqs.get(name)
+        if bizrq is not None:
+            now, quiet = self._clock.now(), self._quiet.get(name)
+            turn = next_turn(bizrq, self._inventory(), quiet.steady_until if quiet else None, now)
+            self._wake_in(name, max(turn - now, self._gather))
 
     def _forget(self, name: str) -> None:
         self._drift.forget(name)
@@ -369,3 +435,4 @@ class Sync:
         self._unsure.discard(name)
         self._settlement.forget(name)
         self._failures.pop(name, None)
+        self._quiet.pop(name, None)

@@ -61,7 +61,7 @@ class Charged(msgspec.Struct, eq=False, gc=False):
     version: int
     """resourceVersion of the newest object seen."""
     deleted_at: int | None = None
-    """Version of its DELETED event; None while it exists. Where nobody saw that, the version of the list it lacked in."""
+    """Version of its DELETED event; None while it exists. Where nobody saw that, of the first list without it."""
     deleted_after: int | None = None
     """Where nobody saw its deletion, the last version at which it was there."""
     doubt: int = 0
@@ -95,6 +95,8 @@ class Books:
     """The period that ended last, open for corrections [C9]."""
     history: Sequence[Total] = ()
     """Those that ended before it, oldest first."""
+    rebased: bool = False
+    """Deletions since the status read were not known [C6]. Not stored."""
     steady_until: int | None = None
     """Up to here the ledger grows at ``rate``, if no event comes; None: for ever. Not stored."""
 
@@ -129,33 +131,26 @@ def accrue(
     windows = _windows(books, periods, keys)
     wanted = tuple(windows[-1].settled)
     rate = dict.fromkeys(wanted, 0)
-    uncertain = dict(books.uncertain)
+    uncertain = {key: books.uncertain.get(key, 0) for key in wanted}
     steady: int | None = None
     for pod in pods:
-        gone = pod.deleted_at
-        if gone is not None and gone <= seen:
-            continue
-        interval = pod.interval
+        gone, interval = pod.deleted_at, pod.interval
         start = interval.start
-        if start is None:
+        if start is None or (gone is not None and gone <= seen):
             continue
-        running = gone is None and is_open(interval, now)
-        if running:
-            for change in (interval.cut, interval.end):
-                if change is not None and (steady is None or change < steady):
-                    steady = change
-        elif start > now and (steady is None or start < steady):
-            steady = start
         is_final = gone is not None and gone <= view.version
         _add(windows, pod, start, stop_at(interval, now), wanted, is_final=is_final)
-        amounts = pod.amounts
-        for key in wanted if running or pod.doubt else ():
-            amount = amounts.get(key)
-            if amount:
-                if running:
-                    rate[key] += amount
-                elif is_final:
-                    uncertain[key] = uncertain.get(key, 0) + amount * pod.doubt
+        if gone is None:
+            running = is_open(interval, now)
+            if running:
+                _add_amounts(rate, pod.amounts, 1, wanted)
+            if not running and start <= now:
+                continue
+            for change in (interval.cut, interval.end) if running else (start,):
+                if change is not None and (steady is None or change < steady):
+                    steady = change
+        elif is_final and pod.doubt:
+            _add_amounts(uncertain, pod.amounts, pod.doubt, wanted)
     *older, current = windows
     closed = [ClosedPeriod(each.start, each.end, each.ledger(), each.settled) for each in older if each.end is not None]
     return Books(
@@ -166,6 +161,7 @@ def accrue(
         uncertain={key: amount for key, amount in uncertain.items() if amount},
         previous=closed[-1] if closed else None,
         history=(*books.history, *(each.total for each in closed[:-1]))[-MAX_HISTORY:],
+        rebased=books.rebased,
         steady_until=steady,
     )
 
@@ -174,7 +170,7 @@ def _windows(books: Books, periods: Sequence[Period], keys: Iterable[str]) -> li
     """The period that ended last, the one of the ledger, and those since; each with the keys that are counted."""
     first, *since = periods
     before = books.previous
-    kept = [books, *([before] if before else [])]
+    kept: list[Books | ClosedPeriod] = [books, *([before] if before else [])]
     # Keys without hours go with their place in hard, else a group that keeps renaming them would fill its status.
     spent = (
         key for each in kept for amounts in (each.ledger, each.settled) for key, amount in amounts.items() if amount
@@ -201,10 +197,14 @@ def _add(
             continue
         target = window.settled if is_final else window.open
         for amounts, seconds in pieces(pod, low, high) if pod.past else ((pod.amounts, high - low),):
-            for key in wanted:
-                amount = amounts.get(key)
-                if amount:
-                    target[key] += amount * seconds
+            _add_amounts(target, amounts, seconds, wanted)
+
+
+def _add_amounts(target: dict[str, int], amounts: Mapping[str, int], seconds: int, wanted: Iterable[str]) -> None:
+    for key in wanted:
+        amount = amounts.get(key)
+        if amount:
+            target[key] += amount * seconds
 
 
 def pieces(pod: Charged, low: int, high: int) -> Iterable[tuple[Mapping[str, int], int]]:

@@ -2,8 +2,8 @@
 
 After a restart the deletions between a status and the present view are replayed. Where they cannot be, the books are
 rebased: what the pods that still exist can have been charged at most is taken from the ledger, and so is what pods that
-are gone may have been charged too much; what is left was charged for pods that are gone. So the ledger stays at or below
-the truth, and everything that it may lack is stated.
+are gone may have been charged too much; what is left was charged for pods that are gone. So the ledger stays at or
+below the truth, and everything that it may lack is stated.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def rebase(books: Books, pods: Iterable[Charged], *, complete: int, period: Peri
         books,
         settled=current.kept(books.settled, gone, good, written),
         seen=Seen(complete, good),
+        rebased=True,
         uncertain=uncertain,
         previous=(
             replace(previous, settled=before.kept(previous.settled, gone, good, written))
@@ -76,7 +77,7 @@ class _Part:
                     self.left[key] -= amounts.get(key, 0) * seconds
 
     def kept(self, settled: Mapping[str, int], gone: Mapping[str, int], good: int, written: int) -> dict[str, int]:
-        """What was charged for pods that are gone: they may have ended right after ``good``; never below ``settled``."""
+        """What was charged for pods that are gone, which may have ended right after ``good``; not below ``settled``."""
         low, high = self._within(good, written)
         seconds = max(0, high - low)
         return {
@@ -89,7 +90,7 @@ class _Part:
 
 
 def _charged(pod: Charged, start: int, *, seen: int, good: int, written: int) -> tuple[int, int, bool]:
-    """The earliest and the latest instant to which the status can have charged ``pod``, and whether it was open then."""
+    """The earliest and the latest instant to which the status can have charged ``pod``; was it open then?"""
     interval = pod.interval
     if pod.version <= seen:  # the very object that the writer saw
         stop = stop_at(interval, written) if start <= written else start

@@ -6,8 +6,8 @@ as lines of text in ``status.cash.moves`` of their bizrq, so that they outlive t
 
     1 UID NAMESPACE SINCE UNTIL MODELS CONTROLLER,... [from=OLD] [to=NEW]
 
-SINCE and UNTIL are ``-`` where the stay has no such end; CONTROLLER are UIDs that control pods of the workload, by which
-they are found once it is gone; MODELS is cpu/gpu/memory, empty where the workload names none.
+SINCE and UNTIL are ``-`` where the stay has no such end; CONTROLLER are UIDs that control pods of the workload, by
+which they are found once it is gone; MODELS is cpu/gpu/memory, empty where the workload names none.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def share(interval: Interval, stay: Stay) -> Interval:
 
 
 def kept_of(bizrq: str, lines: Iterable[str]) -> Iterator[Kept]:
-    """The stays at ``bizrq`` that lines of its status tell; what is no such line is left out, with a line in the log."""
+    """The stays at ``bizrq`` that lines of its status tell; what is no such line is left out, which is logged."""
     for line in lines:
         kept = _parse(bizrq, line)
         if kept is None:
@@ -106,7 +106,7 @@ def kept_of(bizrq: str, lines: Iterable[str]) -> Iterator[Kept]:
 
 
 def kept_lines(kept: Sequence[Kept]) -> list[str]:
-    """The lines of a status. Of too many, or of one with too many controllers, the rest is left out, which is logged."""
+    """The lines of a status; of too many the rest is left out, which is logged, and so are controllers of a long one."""
     lines = []
     for each in kept[:MAX_LINES]:
         line = each.line()

@@ -6,6 +6,7 @@ its stays are kept here, and in the statuses of their bizrqs, as long as pods ar
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,7 @@ GONE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A move whose moment only a live read tells: the claim of the new bizrq, or whether the workload is still there."""
+    """A move that only a live read tells more of: the claim of the new bizrq, or whether the workload is still there."""
 
     workload: Workload
     """As it was seen last; of one that is gone or has lost its label, before that."""
@@ -117,7 +118,7 @@ class Homes:
         self._changed(uid)
 
     def settle(self, uid: str, moment: int | None) -> None:
-        """The live read of a pending move is done: it was at ``moment``; None: the workload is gone, and nothing ends."""
+        """The live read of a move is done: it was at ``moment``; None: the workload is gone, and nothing ends."""
         pending = self.pending.pop(uid, None)
         stays = self._stays.get(uid)
         if pending is None or moment is None or not stays:
@@ -165,6 +166,9 @@ class Homes:
         self._name(uid, kept.controllers)
         stays = self._stays.get(uid, ()) if self._is_kept(uid) else ()
         merged = _merged(stays, stay)
+        if stay.came_from and not any(each.until == stay.since for each in merged):
+            before = Stay(replace(stay.home, bizrq=stay.came_from), until=stay.since, went_to=stay.home.bizrq)
+            merged = (before, *merged)  # the other status does not say so yet
         home = self._now.get(uid)
         if home is None:
             self._gone.setdefault(uid, now)
@@ -188,7 +192,7 @@ class Homes:
     def kept(self, bizrq: str, controllers_of: Callable[[str], tuple[str, ...]], starts: Starts) -> list[Kept]:
         """The stays that the status of a bizrq must keep, by UID; those that no pod needs any more are forgotten.
 
-        ``controllers_of`` are those of a workload that control pods, and ``starts`` tells when pods of a controller began.
+        ``controllers_of`` are those of a workload that control pods; ``starts`` tells when pods of a controller began.
         """
         result = []
         for uid in sorted(self._split.get(bizrq, ())):
@@ -203,7 +207,7 @@ class Homes:
         return result
 
     def sources(self, bizrq: str, exists: Callable[[str], bool]) -> set[str]:
-        """The bizrqs from which workloads came to this one, whose statuses do not say so yet: theirs are written first."""
+        """The bizrqs from which workloads came to this one, whose statuses do not say so yet; they are written first."""
         return {
             before.home.bizrq
             for uid in self._split.get(bizrq, ())
@@ -259,13 +263,13 @@ Starts = Callable[[str, int | None], bool]
 
 
 def _needed(stays: tuple[Stay, ...], controllers: Iterable[str], starts: Starts, *, gone: bool) -> bool:
-    """Whether pods are known that belong elsewhere without these stays: any of a workload that is gone, else old ones."""
+    """Whether pods are known that belong elsewhere without them: any of a workload that is gone, else old ones."""
     before = None if gone else stays[-1].since
     return (gone or before is not None) and any(starts(each, before) for each in controllers)
 
 
 def _pairs(stays: tuple[Stay, ...]) -> Iterator[tuple[Stay, Stay]]:
-    return zip(stays, stays[1:])
+    return itertools.pairwise(stays)
 
 
 def _not_before(stay: Stay, moment: int) -> int:
@@ -274,14 +278,20 @@ def _not_before(stay: Stay, moment: int) -> int:
 
 def _merged(stays: tuple[Stay, ...], stay: Stay) -> tuple[Stay, ...]:
     """The stays with one that a status tells; where both know the same one, the status is right."""
-    alike = [each for each in stays if (each.home, each.since) == (stay.home, stay.since)]
-    if not alike:
+    known = next((each for each in stays if _is_same(each, stay)), None)
+    if known is None:
         return tuple(sorted((*stays, stay), key=lambda each: each.since or 0))
-    known = alike[0]
-    if stay.until is None or stay.until == known.until:
-        return stays
-    moved = replace(known, until=stay.until, went_to=stay.went_to)
+    told = stay if stay.until is not None else replace(stay, until=known.until, went_to=known.went_to)
+    moved = known.until is not None and told.until != known.until
     return tuple(
-        moved if each is known else replace(each, since=stay.until) if each.since == known.until is not None else each
+        told if each is known else replace(each, since=told.until) if moved and each.since == known.until else each
         for each in stays
+    )
+
+
+def _is_same(one: Stay, other: Stay) -> bool:
+    """Whether both are the same stay, of which one may know more."""
+    return one.home.bizrq == other.home.bizrq and (
+        (one.since, one.home.models) == (other.since, other.home.models)
+        or (one.until is not None and one.until == other.until)
     )

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from bizrq.clock import Clock
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.floor import Floor, next_floor
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.stays import Stay, kept_of
@@ -40,8 +41,39 @@ class Inventory:
         self.homes = Homes(self._moved)
         self.pods = Pods(self._stays_of, wake, gpus)
         self.owners = Owners(self.pods.owner_known)
+        self.floor: Floor | None = None
+        """Of the Lease, as it is stored."""
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
+
+    # --- the floor of the books [C4, C5] ---
+
+    def vouch(self, floor: Floor | None) -> None:
+        """Take over the floor of the Lease."""
+        if floor is not None and (self.floor is None or floor.version > self.floor.version):
+            self.floor = floor
+            self.pods.uncovered.vouched(floor.version)
+
+    def replay_from(self) -> int | None:
+        """After which version events of pods may be missing in stored statuses; None where there are none yet."""
+        if self.floor is not None:
+            return self.floor.version
+        return min((each.books.seen.version for each in self.bizrqs if each.books.seen is not None), default=None)
+
+    def pods_known(self) -> None:
+        """The first view of pods is there: of bizrqs with older statuses anything may have been missed."""
+        known, floor = self.pods.known_since, self.floor
+        for bizrq in self.bizrqs if known is not None else ():
+            self.pods.uncovered.note(bizrq.name, known or 0, after=floor.version if floor else -1)
+
+    def next_floor(self, stored: Floor | None) -> Floor | None:
+        """The floor that may follow the one that is stored."""
+        self.vouch(stored)
+        if self.pods.known_since is None:
+            return stored
+        now = self._clock.now()
+        view = self.pods.view(now)
+        return next_floor(stored, Floor(view.version, view.time), self.pods.oldest_uncovered(now))
 
     # --- bizrqs ---
 

@@ -348,7 +348,7 @@ class Pods:
 
     def _new(self, item: PodObject) -> Pod:
         uid, owner = item.metadata.uid, item.metadata.controller
-        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, None, uid, owner, sys.intern(item.metadata.namespace))
+        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, owner=owner, namespace=sys.intern(item.metadata.namespace))
         pod.owner_kind = sys.intern(item.metadata.controller_kind)
         self._by_uid[uid] = pod
         if owner is not None:
