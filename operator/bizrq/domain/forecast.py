@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import hours
-from bizrq.domain.periods import advance
+from bizrq.domain.periods import last_edge
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import cash_base, is_cash
 
@@ -22,10 +22,9 @@ def booked_at(bizrq: Bizrq, base: str, now: int) -> int:
     the last edge, of however many that were passed.
     """
     rate = bizrq.books.rate.get(base, 0)
-    if bizrq.period is not None:
-        state, closed = advance(bizrq.period, now)
-        if closed:
-            return rate * (now - state.period.start)
+    edge = None if bizrq.period is None else last_edge(bizrq.period, now)
+    if edge is not None:
+        return rate * (now - edge)
     seconds = 0 if bizrq.reconciled is None else max(0, now - bizrq.reconciled)
     return bizrq.books.ledger.get(base, 0) + rate * seconds
 

@@ -17,7 +17,7 @@ from typing import Any
 from bizrq.domain.calendars import CashPeriod, CashPeriodError, next_edge, read_cash_period, span_of
 from bizrq.domain.times import instant, timestamp
 
-__all__ = ["Change", "Period", "State", "advance", "as_json", "of_child", "read_state", "roll"]
+__all__ = ["Change", "Period", "State", "advance", "as_json", "last_edge", "of_child", "read_state", "roll"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,17 @@ def advance(state: State, now: int) -> tuple[State, list[Period]]:
         closed.append(state.period)
         state = _after(state, state.period.end)
     return state, closed
+
+
+def last_edge(state: State, now: int) -> int | None:
+    """Where the period at ``now`` began, if the one of ``state`` is over by then, however long ago; None if it is not.
+
+    The same as by ``advance``, in one step.
+    """
+    end, calendar = state.period.end, state.planned
+    if end is None or end > now:
+        return None
+    return end if calendar is None else max(end, span_of(calendar, now)[0])
 
 
 def _after(state: State, edge: int) -> State:
