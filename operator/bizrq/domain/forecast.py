@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import hours
-from bizrq.domain.periods import last_edge
+from bizrq.domain.periods import advance, last_edge
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import cash_base, is_cash
 
-__all__ = ["booked_at", "exhausted_at", "used_at"]
+__all__ = ["booked_at", "exhausted_at", "next_grant", "used_at"]
 
 
 def booked_at(bizrq: Bizrq, base: str, now: int) -> int:
@@ -41,6 +41,11 @@ def used_at(bizrq: Bizrq, key: str, now: int, used: Quantity | None = None) -> Q
         return used
     base = cash_base(key)
     return used - hours(bizrq.books.ledger.get(base, 0)) + hours(booked_at(bizrq, base, now))
+
+
+def next_grant(bizrq: Bizrq, now: int) -> str:
+    """For people, when hours are granted anew; "" where they are granted once [C9]."""
+    return "" if bizrq.period is None else advance(bizrq.period, now)[0].edge
 
 
 def exhausted_at(ledger: int, rate: int, budget: int, since: int) -> int | None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bizrq.domain.calendars import CashPeriod, CashPeriodError, next_edge, read_cash_period, span_of
+from bizrq.domain.calendars import CashPeriod, CashPeriodError, local_time, next_edge, read_cash_period, span_of
 from bizrq.domain.times import instant, timestamp
 
 __all__ = ["Change", "Period", "State", "advance", "as_json", "last_edge", "of_child", "read_state", "roll"]
@@ -51,6 +51,15 @@ class State:
     def planned(self) -> CashPeriod | None:
         """The calendar of what comes after the period."""
         return self.calendar if self.next is None else self.next.calendar
+
+    @property
+    def edge(self) -> str:
+        """For people, when it ends: in the zone of its calendar, or of the one that begins then; "" where it does not.
+
+        Such as ``2026-11-30T00:00:00+08:00``.
+        """
+        calendar = self.calendar or self.planned
+        return "" if self.period.end is None or calendar is None else local_time(self.period.end, calendar.zone)
 
 
 # --- from and to JSON ------------------------------------------------------------------------------------------------

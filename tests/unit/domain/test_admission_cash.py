@@ -154,6 +154,16 @@ def test_after_an_edge_the_hours_since_then_are_spent_at_the_recorded_rate() -> 
     assert "used: cash/limits.cpu=10," in refusal(raw, ask({"limits.cpu": "1"}), spent)
 
 
+def test_a_refusal_says_when_hours_are_granted_anew() -> None:
+    """[A6, C9] at the edge to come, in the time of the zone."""
+    raw = periodic(10 * HOUR_OF_A_CORE, rate="10")
+    raw["status"]["cash"]["period"] = {**PERIOD, "timeZone": "Asia/Shanghai"}
+    words = "; these hours are used up: what runs goes on, and nothing more starts until hours are granted anew at "
+    assert f"{words}2026-01-05T19:00:00+08:00 or the budget is raised" in refusal(raw, ask({"limits.cpu": "1"}))
+    later = refusal(raw, ask({"limits.cpu": "1"}), EDGE + 3600)
+    assert f"{words}2026-01-12T00:00:00+08:00 or the budget is raised" in later
+
+
 def test_after_an_edge_it_is_warned_of_what_is_used_since_then() -> None:
     """[A6, C9]"""
     raw = periodic(9 * HOUR_OF_A_CORE)

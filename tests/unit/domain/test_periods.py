@@ -145,8 +145,16 @@ def test_c9_a_change_that_is_seen_after_edges_waits_for_the_next_one():
     assert state == State(Period(NEXT_MONDAY, NEXT_MONDAY + 7 * DAY), SHANGHAI, Change(UTC_DAY))
 
 
+def test_an_edge_is_told_in_the_time_of_the_calendar_that_cut_the_period():
+    """[C9] or of the one that begins at it."""
+    assert State(RUNNING.period, SHANGHAI, Change(UTC_DAY)).edge == "2024-12-02T00:00:00+08:00"
+    assert State(RUNNING.period, None, Change(UTC_DAY)).edge == "2024-12-01T16:00:00+00:00"
+    assert WITHOUT.edge == ""
+
+
 # --- laws ------------------------------------------------------------------------------------------------------------
 
+LOOKS = st.lists(st.tuples(st.integers(0, 40 * DAY), st.booleans()), max_size=6)
 STEPS = st.lists(st.tuples(st.integers(0, 40 * DAY), st.none() | CALENDARS), max_size=6)
 
 
@@ -316,8 +324,7 @@ def test_c9_books_of_a_child_without_a_state_are_of_the_period_in_which_they_wer
     assert child(ahead, RUNNING, booked=WEDNESDAY) == (RUNNING, [])
 
 
-@given(CALENDARS, MOMENTS, st.integers(0, 30 * DAY), st.lists(st.tuples(st.integers(0, 40 * DAY), st.booleans()), max_size=6),
-       st.none() | CALENDARS)  # fmt: skip
+@given(CALENDARS, MOMENTS, st.integers(0, 30 * DAY), LOOKS, st.none() | CALENDARS)
 @settings(max_examples=200)
 def test_c9_all_of_a_tree_are_in_one_period_however_seldom_a_child_is_written(calendar, created, age, steps, other):
     """[C9] and its periods follow each other without gap or overlap."""
