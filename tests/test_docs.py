@@ -15,6 +15,7 @@ from prometheus_client import Metric
 from bizrq.cli.main import controller, webhook
 from bizrq.domain import refusals
 from bizrq.domain.bizrq import LABEL
+from bizrq.domain.calendars import CashPeriodError, only_on_a_root, read_cash_period
 from bizrq.domain.quantity import ZERO, parse
 from bizrq.observability.metrics import ControllerMetrics, WebhookMetrics
 
@@ -163,6 +164,13 @@ def limit(key: str, requested: str, used: str, limited: str) -> refusals.Limit:
     return refusals.Limit(key, parse(requested), parse(used), parse(limited))
 
 
+def unknown_zone(name: str) -> str:
+    """The refusal of a cashPeriod in a time zone that is none."""
+    with pytest.raises(CashPeriodError) as refusal:
+        read_cash_period({"every": "Week", "timeZone": name}, "spec.cashPeriod")
+    return str(refusal.value)
+
+
 TEAM: Final = [limit("limits.cpu", "48", "16", "40")]
 DEPT: Final = [limit("limits.cpu", "100", "40", "120")]
 SAID: Final = {
@@ -172,6 +180,10 @@ SAID: Final = {
     "no hours left": refusals.spent(
         "team-vision", [refusals.Limit("cash/limits.cpu", ZERO, parse("100.5"), parse("100"))]
     ),
+    "no hours left in this period": refusals.spent("team-vision", [], "2026-11-30T00:00:00+08:00").partition("; ")[2],
+    "a period below a root": only_on_a_root("dept-ai", "acme"),
+    "an unknown time zone": unknown_zone("Asia/Shangai"),
+    "a period that waits": refusals.period_holds_from("acme", "every Day in UTC", "2026-11-30T00:00:00+08:00"),
     "unstated limits": refusals.must_specify("team-vision", {"limits.cpu": ("web",), "limits.memory": ("web",)}),
     "a typing error": refusals.no_such_bizrq(f"label {LABEL}", "team-vison", ["team-vision", "acme"]),
     "no such parent": refusals.no_such_bizrq(

@@ -19,6 +19,9 @@ import pykube
 import pytest
 import yaml
 
+from bizrq.domain import periods
+from bizrq.domain.calendars import CashPeriod, Every
+from bizrq.domain.periods import Period, State, as_json, read_state
 from bizrq.domain.quantity import QuantityError, parse
 from bizrq.domain.resource_names import key_problem
 from tests.support.kube import wait_until
@@ -553,15 +556,10 @@ def test_c9_a_root_may_have_a_period(bizrqs: Bizrqs, every: str, zone: str) -> N
     assert bizrqs.create({"cashPeriod": period}).accepted()["spec"]["cashPeriod"] == period
 
 
-def test_c9_a_child_has_no_period(bizrqs: Bizrqs) -> None:
+def test_c9_whether_a_group_may_have_a_period_is_for_the_webhook_to_say(bizrqs: Bizrqs) -> None:
+    """It knows the root and names it; the schema sees one object."""
     period = {"every": "Week", "timeZone": "Asia/Shanghai"}
-    words = (
-        'spec.cashPeriod: Invalid value: only a root may have a cashPeriod, and this group is a child of "dept-a".'
-        " Remove it here and set it on the root of the tree; it then holds for the whole tree."
-    )
-    bizrqs.create({"parentBizGroup": "dept-a", "cashPeriod": period}).refused(words)
-    bizrqs.create({"parentBizGroup": "dept-a"}).accepted()
-    bizrqs.patch({"spec": {"cashPeriod": period}}).refused(words)
+    bizrqs.create({"parentBizGroup": "dept-a", "cashPeriod": period}).accepted()
 
 
 BAD_PERIODS: Final = {
@@ -623,7 +621,7 @@ STATUS: Final[Json] = {
             "ledger": {"limits.cpu": "1"}, "settled": {"limits.cpu": "1"},
         },
         "history": [
-            {"start": "2025-12-21T16:00:00Z", "end": "2025-12-28T16:00:00Z", "used": {"cash/limits.cpu": "100"}}
+            {"start": "2025-12-21T16:00:00Z", "end": "2025-12-28T16:00:00Z", "ledger": {"limits.cpu": "360000000"}}
         ],
     },
 }  # fmt: skip
@@ -635,6 +633,22 @@ def test_every_field_of_a_status_is_kept_and_no_generation_is_made(bizrqs: Bizrq
     written = bizrqs.put({**stored, "status": STATUS}, "/status").accepted()
     assert written["status"] == STATUS
     assert written["metadata"]["generation"] == stored["metadata"]["generation"] == 1
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        State(Period(1_767_607_200)),
+        State(Period(1_767_607_200, 1_768_147_200), None, periods.Change(CashPeriod(Every.WEEK, "Asia/Shanghai"))),
+        State(Period(1_767_607_200, 1_768_147_200), CashPeriod(Every.WEEK, "Asia/Shanghai"), periods.Change(None)),
+    ],
+    ids=["hours are granted once", "a period is added", "a period is removed"],
+)
+def test_c9_every_state_of_a_period_is_kept_as_it_is_written(bizrqs: Bizrqs, state: State) -> None:
+    stored = bizrqs.create({}).accepted()
+    written = bizrqs.put({**stored, "status": {"cash": {"period": as_json(state)}}}, "/status").accepted()
+    assert written["status"]["cash"]["period"] == as_json(state)
+    assert read_state(written["status"]["cash"]["period"]) == state
 
 
 def test_status_is_not_written_through_the_main_resource(bizrqs: Bizrqs) -> None:
@@ -758,7 +772,7 @@ def _manifest(spec: Json) -> Json:
 
 READ_BY_A_USER: Final = """\
 The BizGroupResourceQuota "crd-test" is invalid:
-* spec.cashPeriod: Invalid value: only a root may have a cashPeriod, and this group is a child of "dept-ai". Remove it here and set it on the root of the tree; it then holds for the whole tree.
+* spec.cashPeriod.timeZone: Invalid value: "Asia Shanghai": no time zone has this name. Write it as in the IANA time zone database, such as Asia/Shanghai, Europe/Berlin or UTC.
 * spec.hard: Invalid value: unknown keys: ["limits.nvidia.com/gpu (did you mean requests.nvidia.com/gpu?)"]. bizrq could never measure them, so they would limit nothing. Known are cpu, memory, ephemeral-storage (also behind requests. or limits.); hugepages-<size> (also behind requests.); requests.<domain>/<name>; pods; count/pods; count/<resource>.<group>. Keys of cpu, memory and GPUs may end in .<model>; all but pods and counts may stand behind cash/, as budgets in hours.
 * spec.hard[limits.cpu]: Invalid value: "-4": must be >= 0. "0" allows nothing; remove the key to leave it unlimited.
 * spec.hard[limits.memory]: Invalid value: "64GB": write the suffix without B, such as 64Gi.
@@ -768,7 +782,7 @@ The BizGroupResourceQuota "crd-test" is invalid:
 def test_kubectl_apply_prints_every_mistake_with_its_way_out(bizrqs: Bizrqs) -> None:
     done = bizrqs.kubectl("apply", "-f", "-", stdin=_manifest({
         "parentBizGroup": "dept-ai",
-        "cashPeriod": {"every": "Week", "timeZone": "Asia/Shanghai"},
+        "cashPeriod": {"every": "Week", "timeZone": "Asia Shanghai"},
         "hard": {"limits.cpu": "-4", "limits.memory": "64GB", "limits.nvidia.com/gpu": "8"},
     }))  # fmt: skip
     first, *rest = (line.rstrip() for line in done.stderr.splitlines())

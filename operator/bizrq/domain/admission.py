@@ -27,7 +27,7 @@ from bizrq.domain.claims import (
     settle,
     since_text,
 )
-from bizrq.domain.forecast import booked_at, used_at
+from bizrq.domain.forecast import booked_at, next_grant, used_at
 from bizrq.domain.leftovers import leftovers_of
 from bizrq.domain.pod_resources import PodResources, unstated
 from bizrq.domain.quantity import ZERO, Quantity
@@ -213,7 +213,7 @@ class Account:
                     return Refused(must_specify(bizrq.name, unsaid))
             empty = [limit for limit in self._budgets(growth, now) if self._is_spent(limit, now)]
             if any(self._is_spent(replace(limit, limited=bizrq.hard[limit.key]), now) for limit in empty):
-                return Refused(spent(bizrq.name, empty))
+                return Refused(spent(bizrq.name, empty, next_grant(bizrq, now)))
             if empty:
                 return _raised(bizrq.name, empty)
         over = self._exceeded(growth, settled, now)

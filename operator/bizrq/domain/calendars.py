@@ -108,7 +108,7 @@ def _nearest(zone: str) -> str:
         told.setdefault(name.rpartition("/")[2].lower(), name)
     told |= {name.lower(): name for name in _zones()}
     wanted = zone.strip().replace(" ", "_").lower()
-    near = difflib.get_close_matches(wanted, told, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(wanted, told, n=1, cutoff=0.8)
     return told[near[0]] if near else ""
 
 

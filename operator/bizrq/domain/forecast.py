@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import hours
-from bizrq.domain.periods import advance
+from bizrq.domain.periods import advance, last_edge
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import cash_base, is_cash
 
-__all__ = ["booked_at", "exhausted_at", "used_at"]
+__all__ = ["booked_at", "exhausted_at", "next_grant", "used_at"]
 
 
 def booked_at(bizrq: Bizrq, base: str, now: int) -> int:
@@ -22,10 +22,9 @@ def booked_at(bizrq: Bizrq, base: str, now: int) -> int:
     the last edge, of however many that were passed.
     """
     rate = bizrq.books.rate.get(base, 0)
-    if bizrq.period is not None:
-        state, closed = advance(bizrq.period, now)
-        if closed:
-            return rate * (now - state.period.start)
+    edge = None if bizrq.period is None else last_edge(bizrq.period, now)
+    if edge is not None:
+        return rate * (now - edge)
     seconds = 0 if bizrq.reconciled is None else max(0, now - bizrq.reconciled)
     return bizrq.books.ledger.get(base, 0) + rate * seconds
 
@@ -42,6 +41,11 @@ def used_at(bizrq: Bizrq, key: str, now: int, used: Quantity | None = None) -> Q
         return used
     base = cash_base(key)
     return used - hours(bizrq.books.ledger.get(base, 0)) + hours(booked_at(bizrq, base, now))
+
+
+def next_grant(bizrq: Bizrq, now: int) -> str:
+    """For people, when hours are granted anew; "" where they are granted once [C9]."""
+    return "" if bizrq.period is None else advance(bizrq.period, now)[0].edge
 
 
 def exhausted_at(ledger: int, rate: int, budget: int, since: int) -> int | None:

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bizrq.domain.calendars import CashPeriod, CashPeriodError, next_edge, read_cash_period, span_of
+from bizrq.domain.calendars import CashPeriod, CashPeriodError, local_time, next_edge, read_cash_period, span_of
 from bizrq.domain.times import instant, timestamp
 
-__all__ = ["Change", "Period", "State", "advance", "as_json", "of_child", "read_state", "roll"]
+__all__ = ["Change", "Period", "State", "advance", "as_json", "last_edge", "of_child", "read_state", "roll"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,15 @@ class State:
     def planned(self) -> CashPeriod | None:
         """The calendar of what comes after the period."""
         return self.calendar if self.next is None else self.next.calendar
+
+    @property
+    def edge(self) -> str:
+        """For people, when it ends: in the zone of its calendar, or of the one that begins then; "" where it does not.
+
+        Such as ``2026-11-30T00:00:00+08:00``.
+        """
+        calendar = self.calendar or self.planned
+        return "" if self.period.end is None or calendar is None else local_time(self.period.end, calendar.zone)
 
 
 # --- from and to JSON ------------------------------------------------------------------------------------------------
@@ -119,6 +128,17 @@ def advance(state: State, now: int) -> tuple[State, list[Period]]:
         closed.append(state.period)
         state = _after(state, state.period.end)
     return state, closed
+
+
+def last_edge(state: State, now: int) -> int | None:
+    """Where the period at ``now`` began, if the one of ``state`` is over by then, however long ago; None if it is not.
+
+    The same as by ``advance``, in one step.
+    """
+    end, calendar = state.period.end, state.planned
+    if end is None or end > now:
+        return None
+    return end if calendar is None else max(end, span_of(calendar, now)[0])
 
 
 def _after(state: State, edge: int) -> State:

@@ -59,11 +59,12 @@ def exceeded(bizrq: str, limits: Sequence[Limit]) -> str:
     )
 
 
-def spent(bizrq: str, limits: Sequence[Limit]) -> str:
-    """The refusal where a budget of hours is used up [A6]."""
+def spent(bizrq: str, limits: Sequence[Limit], edge: str = "") -> str:
+    """The refusal where a budget of hours is used up; ``edge`` is when it is granted anew, "" for never [A6, C9]."""
+    anew = f"hours are granted anew at {edge} or " if edge else ""
     return (
         f"exceeded quota: {bizrq}, used: {_row(limits, 'used')}, limited: {_row(limits, 'limited')}"
-        "; these hours are used up: what runs goes on, and nothing more starts until the budget is raised"
+        f"; these hours are used up: what runs goes on, and nothing more starts until {anew}the budget is raised"
     )
 
 

@@ -47,7 +47,14 @@ class BizrqReviews:
     """Reviews of bizrqs."""
 
     def __init__(
-        self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources, policy: Policy, clock: Clock
+        self,
+        kinds: Iterable[Kind],
+        claiming: Claiming,
+        reads: Reads,
+        gpus: GpuResources,
+        policy: Policy,
+        *,
+        clock: Clock,
     ) -> None:
         self._kinds, self._claiming, self._reads, self._gpus = tuple(kinds), claiming, reads, gpus
         self._policy, self._clock = policy, clock

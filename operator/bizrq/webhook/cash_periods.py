@@ -6,7 +6,7 @@ from typing import Final
 
 from bizrq.cluster.reads import Reads
 from bizrq.domain.bizrq import Bizrq
-from bizrq.domain.calendars import local_time, only_on_a_root
+from bizrq.domain.calendars import only_on_a_root
 from bizrq.domain.periods import roll
 from bizrq.domain.refusals import period_holds_from
 
@@ -49,9 +49,6 @@ def warnings_of_change(old: Bizrq, new: Bizrq, now: int) -> list[str]:
         return []
     before, _ = roll(old.period, old.cash_period, created=old.created, booked=old.reconciled, now=now)
     after, _ = roll(before, new.cash_period, created=old.created, booked=old.reconciled, now=now)
-    if after.next is None or after.next == before.next or after.period.end is None:
+    if after.next is None or after.next == before.next:
         return []
-    wanted = after.next.calendar
-    calendar = after.calendar or wanted
-    zone = calendar.zone if calendar else "UTC"
-    return [period_holds_from(new.name, str(wanted or ""), local_time(after.period.end, zone))]
+    return [period_holds_from(new.name, str(after.next.calendar or ""), after.edge)]

@@ -41,7 +41,7 @@ def routes_over(  # noqa: PLR0917  # everything a handler needs, once
     policy = policy or Policy.make(reads, metrics)
     claiming = Claiming(Committers(store, clock, metrics, gpus))
     workloads = WorkloadReviews(kinds, claiming, reads, gpus, policy)
-    bizrqs = BizrqReviews(kinds, claiming, reads, gpus, policy, clock)
+    bizrqs = BizrqReviews(kinds, claiming, reads, gpus, policy, clock=clock)
     required = RequiredReviews(kinds, reads, gpus, policy.trusted)
     handlers: dict[str, Handler] = {
         "bizrqs": bizrqs.review,

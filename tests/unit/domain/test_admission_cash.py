@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bizrq.domain.admission import Again, Granted, Refused
+from bizrq.domain.times import timestamp
 from tests.support.build import NOW
 from tests.support.quotas import HOUR_OF_A_CORE, account, admit, ask, budget, counted, refusal
 
@@ -123,3 +124,61 @@ def test_a_budget_that_is_only_in_spec_hard_yet_cannot_be_decided() -> None:
         {"limits.cpu": "10", "cash/limits.cpu": "100"}, status_hard={"limits.cpu": "10"}, used={"limits.cpu": "0"}
     )
     assert isinstance(admit(account(raw), ask({"limits.cpu": "1"})), Again)
+
+
+# --- over an edge of the period --------------------------------------------------------------------------------------
+
+EDGE = NOW + 3600
+PERIOD = {"start": timestamp(NOW - 86_400), "end": timestamp(EDGE), "every": "Week", "timeZone": "UTC"}
+
+
+def periodic(booked: int, **fields: str) -> dict[str, Any]:
+    """A budget of 10 core-hours a week, of which so many milli-cores x seconds are booked; the week ends at EDGE."""
+    raw = budget("10", booked=booked, **fields)
+    raw["status"]["cash"]["period"] = PERIOD
+    return raw
+
+
+def test_a_budget_that_is_spent_is_there_again_from_the_edge_on_without_a_controller() -> None:
+    """[A6, C9] the webhook carries used over an edge by itself."""
+    raw = periodic(10 * HOUR_OF_A_CORE, rate="2")
+    assert "used: cash/limits.cpu=11.999," in refusal(raw, ask({"limits.cpu": "1"}), EDGE - 1)
+    assert isinstance(admit(account(raw), ask({"limits.cpu": "1"}), EDGE), Granted)
+
+
+def test_after_an_edge_the_hours_since_then_are_spent_at_the_recorded_rate() -> None:
+    """[A6, C9] to the second."""
+    raw = periodic(0, rate="4")
+    spent = EDGE + 9000  # 10 core-hours of 4 cores
+    assert isinstance(admit(account(raw), ask({"limits.cpu": "1"}), spent - 1), Granted)
+    assert "used: cash/limits.cpu=10," in refusal(raw, ask({"limits.cpu": "1"}), spent)
+
+
+def test_a_refusal_says_when_hours_are_granted_anew() -> None:
+    """[A6, C9] at the edge to come, in the time of the zone."""
+    raw = periodic(10 * HOUR_OF_A_CORE, rate="10")
+    raw["status"]["cash"]["period"] = {**PERIOD, "timeZone": "Asia/Shanghai"}
+    words = "; these hours are used up: what runs goes on, and nothing more starts until hours are granted anew at "
+    assert f"{words}2026-01-05T19:00:00+08:00 or the budget is raised" in refusal(raw, ask({"limits.cpu": "1"}))
+    later = refusal(raw, ask({"limits.cpu": "1"}), EDGE + 3600)
+    assert f"{words}2026-01-12T00:00:00+08:00 or the budget is raised" in later
+
+
+def test_after_an_edge_it_is_warned_of_what_is_used_since_then() -> None:
+    """[A6, C9]"""
+    raw = periodic(9 * HOUR_OF_A_CORE)
+    assert admit(account(raw), ask({"limits.cpu": "1"}), EDGE - 1).warnings == (  # type: ignore[union-attr]
+        "quota team: 90 % of cash/limits.cpu is used (9 of 10)",
+    )
+    assert admit(account(raw), ask({"limits.cpu": "1"}), EDGE) == Granted()
+
+
+def test_after_an_edge_children_still_take_what_they_were_granted() -> None:
+    """[A6, T6, C9]"""
+    raw = periodic(2 * HOUR_OF_A_CORE, used="10")
+    assert "used: cash/limits.cpu=10," in refusal(raw, ask({"limits.cpu": "1"}), EDGE - 1)
+    assert isinstance(admit(account(raw), ask({"limits.cpu": "1"}), EDGE), Granted)
+    more = {"limits.cpu": "0", "cash/limits.cpu": "2001m"}
+    assert "requested: cash/limits.cpu=2.001, used: cash/limits.cpu=8," in refusal(
+        raw, ask(more, keys=frozenset(more)), EDGE
+    )

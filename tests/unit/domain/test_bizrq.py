@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bizrq.domain.bizrq import read_bizrq
+from bizrq.domain.bizrq import Bizrq, read_bizrq
+from bizrq.domain.calendars import CashPeriod, Every, only_on_a_root
 from bizrq.domain.cash import Books, Seen
+from bizrq.domain.periods import Period
 from tests.support.build import NOW, bizrq, read, texts
 
 
@@ -138,6 +140,49 @@ def test_a_sum_that_we_printed_is_read_back_whole(printed: str) -> None:
     assert texts(read(bizrq(used={"limits.memory": printed})).used)["limits.memory"] == printed
 
 
+# --- periods [C9] ----------------------------------------------------------------------------------------------------
+
+WEEKLY = {"every": "Week", "timeZone": "Asia/Shanghai"}
+RUNNING = {"start": "2025-12-28T16:00:00Z", "end": "2026-01-11T16:00:00Z", **WEEKLY}
+
+
+def periodic(cash_period: Any, *, parent: str | None = None, period: Any = None) -> Bizrq:
+    """A bizrq with this spec.cashPeriod and this status.cash.period."""
+    raw = bizrq("team", parent=parent, hard={"pods": "1"}, cash={"period": period})
+    raw["spec"]["cashPeriod"] = cash_period
+    return read(raw)
+
+
+def test_the_period_of_a_root_is_read() -> None:
+    """[C9]"""
+    result = periodic(WEEKLY, period=RUNNING)
+    assert result.cash_period == CashPeriod(Every.WEEK, "Asia/Shanghai")
+    assert result.period is not None
+    assert result.period.period == Period(1_766_937_600, 1_768_147_200)
+    assert result.problems == ()
+    nothing = periodic(None)
+    assert (nothing.cash_period, nothing.period, nothing.problems) == (None, None, ())
+
+
+def test_while_a_period_cannot_be_read_what_was_planned_goes_on_and_the_status_says_why() -> None:
+    """[C9] a zone that a version does not know must neither end the periods nor refill a budget."""
+    result = periodic(
+        {**WEEKLY, "timeZone": "Asia/Shangai"}, period={**RUNNING, "next": {"every": "Day", "timeZone": "UTC"}}
+    )
+    assert result.cash_period == CashPeriod(Every.DAY, "UTC")
+    (problem,) = result.problems
+    assert problem.startswith('spec.cashPeriod.timeZone: there is no time zone "Asia/Shangai" (did you mean "Asia/S')
+    assert periodic("weekly").cash_period is None
+
+
+def test_a_period_of_a_child_is_not_used_and_the_status_says_so() -> None:
+    """[C9]"""
+    result = periodic(WEEKLY, parent="dept", period=RUNNING)
+    assert result.cash_period is None
+    assert result.period is not None
+    assert result.problems == (only_on_a_root("dept"),)
+
+
 TEXTS = st.text(max_size=12) | st.text("0123456789.-+eEKi ", max_size=40)
 MAPS = st.none() | st.dictionaries(st.sampled_from(["limits.cpu", "cash/limits.cpu", ""]) | TEXTS, TEXTS, max_size=3)
 
@@ -151,7 +196,14 @@ MAPS = st.none() | st.dictionaries(st.sampled_from(["limits.cpu", "cash/limits.c
             "lastReconcileTime": st.none() | TEXTS,
             "cash": st.none()
             | st.fixed_dictionaries(
-                {}, optional={"ledger": MAPS, "settled": MAPS, "rate": MAPS, "seen": st.none() | TEXTS}
+                {},
+                optional={
+                    "ledger": MAPS,
+                    "settled": MAPS,
+                    "rate": MAPS,
+                    "seen": st.none() | TEXTS,
+                    "period": MAPS | TEXTS,
+                },
             ),
         },
     ),

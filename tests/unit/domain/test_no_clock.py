@@ -11,8 +11,11 @@ from freezegun import freeze_time
 from freezegun.api import _freeze_time
 
 from bizrq import domain
+from bizrq.domain.calendars import CashPeriod, Every
 from bizrq.domain.cash import Charged, Seen, accrue, charged_seconds, keep_over_a_gap
+from bizrq.domain.forecast import used_at
 from bizrq.domain.intervals import Interval, PodFacts
+from bizrq.domain.periods import roll
 from bizrq.domain.status import Counted, has_news, new_status
 from bizrq.domain.times import instant, timestamp
 from tests.support.build import NOW, amounts, bizrq, life, read
@@ -40,7 +43,10 @@ def everything_that_knows_of_time() -> list[Any]:
     books = accrue(kept, pods, keys=team.cash_keys, view=Seen(9, NOW), since=0, now=NOW)
     counted = Counted(own=amounts({"limits.cpu": "3"}), children={}, books=books, now=NOW, writer="w.1")
     status = new_status(team, counted)
+    every_week, before = CashPeriod(Every.WEEK, "Europe/Berlin"), NOW - 30 * 86_400
     return [
+        roll(None, every_week, created=before, booked=None, now=NOW),
+        used_at(team, "cash/limits.cpu", NOW),
         *intervals,
         [charged_seconds(interval, since=0, now=NOW) for interval in intervals],
         status,
