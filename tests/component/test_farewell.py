@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bizrq.cluster.errors import ClusterError, Unavailable
-from bizrq.controller.count import ViewTooOldError
+from bizrq.controller.books import ViewTooOldError
 from bizrq.controller.farewell import FINALIZER
 from tests.support.build import NOW, bizrq
 from tests.support.controller import Controller, job, job_pod

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from bizrq.cluster.errors import Unavailable
-from bizrq.controller.count import ViewTooOldError
+from bizrq.controller.books import ViewTooOldError
 from tests.support.build import NOW, bizrq, metadata, pod, workload
 from tests.support.cas_store import CasStore
 from tests.support.controller import ONE_CORE, Controller, job, job_pod, team

@@ -78,7 +78,7 @@ class Moves:
         raw = await self._reads.workload(workload.kind, workload.namespace, workload.name)
         if raw is None or raw["metadata"]["uid"] != workload.uid:
             return None
-        return pending.observed if LABEL not in (raw["metadata"].get("labels") or {}) else None
+        return None if (raw["metadata"].get("labels") or {}).get(LABEL) else pending.observed
 
 
 def _is_newcomer(claim: Claim) -> bool:

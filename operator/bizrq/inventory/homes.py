@@ -174,8 +174,8 @@ class Homes:
             self._gone.setdefault(uid, now)
         if merged == stays:
             return
-        if home is not None and (merged[-1].until is not None or merged[-1].home != home):
-            *_, last = merged
+        *_, last = merged
+        if home is not None and (last.until is not None or last.home != home):
             if last.until is None:
                 last = replace(last, until=_not_before(last, now), went_to=home.bizrq)
             merged = (*merged[:-1], last, Stay(home, since=last.until, came_from=last.home.bizrq))

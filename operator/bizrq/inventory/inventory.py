@@ -135,7 +135,11 @@ class Inventory:
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
-            self.homes.labelled(workload, known, self._clock.now(), has_pods=self._has_pods(workload.uid))
+            has_pods = self._has_pods(workload.uid)
+            if workload.bizrq:
+                self.homes.labelled(workload, known, self._clock.now(), has_pods=has_pods)
+            elif known is not None:
+                self.homes.lost(known, self._clock.now(), has_pods=has_pods)
             if known is not None:
                 self._wake(known.bizrq)
         if known is None or (known.demand, known.bizrq, known.settled) != (

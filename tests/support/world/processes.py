@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bizrq.cluster.errors import ClusterError, Unavailable
-from bizrq.controller.count import ViewTooOldError
+from bizrq.controller.books import ViewTooOldError
 from bizrq.controller.feed import Feed, take_over
 from bizrq.controller.resync import Resync
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES

@@ -30,6 +30,7 @@ def counted(
     not_ready: NotReady | None = None,
 ) -> Counted:
     return Counted(
+        period=State(Period(0)),
         own=amounts(own or {}),
         children=amounts(children or {}),
         books=books or Books(seen=Seen(81723, NOW - 2)),
