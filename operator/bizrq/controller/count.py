@@ -136,7 +136,7 @@ def _outlived(claims: Mapping[str, Claim], inventory: Inventory) -> Iterable[str
 
 
 def _takes_at(now: int, inventory: Inventory) -> Callable[[Bizrq], Amounts]:
-    """What a child takes at ``now``: what it uses beyond its hours grows with time, and nothing tells of it [T6, C8]."""
+    """What a child takes at ``now``: beyond its hours that grows with time, and nothing tells of it [T6, C8]."""
 
     def takes_now(child: Bizrq) -> Amounts:
         return {**taken(child), **taken_hours(child, now, inventory.bizrqs.children)}

@@ -106,7 +106,7 @@ def kept_of(bizrq: str, lines: Iterable[str]) -> Iterator[Kept]:
 
 
 def kept_lines(kept: Sequence[Kept]) -> list[str]:
-    """The lines of a status; of too many the rest is left out, which is logged, and so are controllers of a long one."""
+    """The lines of a status. Too many are cut off, which is logged, and so are the controllers of a long one."""
     lines = []
     for each in kept[:MAX_LINES]:
         line = each.line()

@@ -21,7 +21,7 @@ GONE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A move that only a live read tells more of: the claim of the new bizrq, or whether the workload is still there."""
+    """A move of which a live read tells more: the claim at the new bizrq, or whether the workload is still there."""
 
     workload: Workload
     """As it was seen last; of one that is gone or has lost its label, before that."""
@@ -207,7 +207,7 @@ class Homes:
         return result
 
     def sources(self, bizrq: str, exists: Callable[[str], bool]) -> set[str]:
-        """The bizrqs from which workloads came to this one, whose statuses do not say so yet; they are written first."""
+        """The bizrqs that workloads came from, whose statuses do not say so yet; they are written first."""
         return {
             before.home.bizrq
             for uid in self._split.get(bizrq, ())
