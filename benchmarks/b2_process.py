@@ -83,7 +83,7 @@ class Stalls:
 async def ours(client: Client, cluster: Cluster) -> dict[str, Any]:
     """Sync ReplicaSets, then pods, then take the events of the watch; through the controller's own parts."""
     woken: set[str] = set()
-    inventory = Inventory(woken.add, DEFAULT_GPU_RESOURCES, SystemClock())
+    inventory = Inventory(woken.add, DEFAULT_GPU_RESOURCES, SystemClock().now)
     _put_workloads(inventory, cluster)
     clock = SystemClock()
     owners = Reflector(client, "/apis/apps/v1/replicasets", Owned, inventory.owners, clock, metadata_only=True)

@@ -57,7 +57,7 @@ class Controller:
             lambda: self.inventory, store, self.reads, self.list_anew, clock, self.metrics,
             gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES, leading=lambda: self.leading,
         )  # fmt: skip
-        self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock)
+        self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock.now)
 
     # --- what it sees ---
 

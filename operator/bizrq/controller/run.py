@@ -114,7 +114,7 @@ class Controller:
             gpus=settings.gpus,
             leading=lambda: self._leadership.leading,
         )
-        self._inventory = Inventory(self._sync.wake, settings.gpus, clock)
+        self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now)
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
         self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)
         self._runtime_classes = Reflector(

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
-from bizrq.clock import Clock
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.floor import Floor, next_floor
@@ -33,8 +32,9 @@ log = logging.getLogger(__name__)
 class Inventory:
     """The state of the cluster as far as quotas go. ``wake`` is told the name of each bizrq that must be looked at."""
 
-    def __init__(self, wake: Callable[[str], None], gpus: GpuResources, clock: Clock) -> None:
-        self._wake, self._clock = wake, clock
+    def __init__(self, wake: Callable[[str], None], gpus: GpuResources, now: Callable[[], int]) -> None:
+        """``now`` tells the instant, for what is told without a time."""
+        self._wake, self._now = wake, now
         self.gpus = gpus
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
@@ -71,7 +71,7 @@ class Inventory:
         self.vouch(stored)
         if self.pods.known_since is None:
             return stored
-        now = self._clock.now()
+        now = self._now()
         view = self.pods.view(now)
         return next_floor(stored, Floor(view.version, view.time), self.pods.oldest_uncovered(now))
 
@@ -86,7 +86,7 @@ class Inventory:
         if not self.bizrqs.put(bizrq):
             return
         if known is None or known.moves != bizrq.moves:
-            self.homes.read(bizrq.name, kept_of(bizrq.name, bizrq.moves), self._clock.now())
+            self.homes.read(bizrq.name, kept_of(bizrq.name, bizrq.moves), self._now())
         if bizrq.books.seen is not None:
             self.pods.covered(bizrq.name, bizrq.books.seen.version)
         if not ours:
@@ -137,9 +137,9 @@ class Inventory:
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
             has_pods = self._has_pods(workload.uid)
             if workload.bizrq:
-                self.homes.labelled(workload, known, self._clock.now(), has_pods=has_pods)
+                self.homes.labelled(workload, known, self._now(), has_pods=has_pods)
             elif known is not None:
-                self.homes.lost(known, self._clock.now(), has_pods=has_pods)
+                self.homes.lost(known, self._now(), has_pods=has_pods)
             if known is not None:
                 self._wake(known.bizrq)
         if known is None or (known.demand, known.bizrq, known.settled) != (
@@ -154,7 +154,7 @@ class Inventory:
         """
         known = self.workloads.remove(uid, version, seen)
         if known is not None:
-            self.homes.lost(known, self._clock.now(), has_pods=self._has_pods(uid))
+            self.homes.lost(known, self._now(), has_pods=self._has_pods(uid))
             self.reach.forget(uid)
             self._wake(known.bizrq)
 
