@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pykube
+import requests
 
 from tests.support.kube import parse_time
 
@@ -94,6 +95,8 @@ class Recorder:
         self.lives: dict[str, Life] = {}
         self.parents: dict[str, str] = {}
         """UID of each ReplicaSet seen, with the UID of its controller."""
+        self.holes: list[JSON] = []
+        """Why a record has ended before its time, if it has."""
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._watch, args=watched, name=f"recorder of {watched[1]}", daemon=True)
@@ -132,6 +135,7 @@ class Recorder:
 
     def saw_all_go(self, namespace: str) -> bool:
         """Whether the last thing seen of every pod of a namespace is that it is gone."""
+        assert not self.holes, self.holes
         return all(
             life.versions[-1][1] == "DELETED"
             for life in list(self.lives.values())
@@ -152,8 +156,14 @@ class Recorder:
         at = answer.json()["metadata"]["resourceVersion"]
         while not self._stop.is_set():
             parameters = {"watch": "true", "resourceVersion": at, "timeoutSeconds": "5"}
-            with self._api.get(version=version, url=resource, params=parameters, stream=True, timeout=15) as answer:
-                for line in answer.iter_lines(chunk_size=None):
-                    event = json.loads(line)
-                    at = event["object"]["metadata"]["resourceVersion"]
-                    tell(event["type"], event["object"])
+            try:
+                with self._api.get(version=version, url=resource, params=parameters, stream=True, timeout=15) as answer:
+                    for line in answer.iter_lines(chunk_size=None):
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            self.holes.append(event["object"])
+                            return
+                        at = event["object"]["metadata"]["resourceVersion"]
+                        tell(event["type"], event["object"])
+            except requests.RequestException:  # the API server was killed: go on where the record ends
+                time.sleep(0.2)
