@@ -28,6 +28,10 @@ class Steps:
 
         return SimpleNamespace(run=run, synced=synced)
 
+    async def read_floor(self):
+        self.taken.append("floor")
+        await self.may_go_on.wait()
+
     async def list_all(self):
         self.taken.append("lists")
         await self.may_go_on.wait()
@@ -48,6 +52,7 @@ async def begun(steps):
     """A process that has begun, as far as it comes while every part of it waits."""
     process = object.__new__(Controller)
     process.__dict__ |= {
+        "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
         "_runtime_classes": steps.part("runtimeclasses"),
         "_feed": SimpleNamespace(list_all=steps.list_all, arrivals=steps.part("arrivals")),
         "_replica_sets": steps.part("replicasets"),
@@ -65,15 +70,18 @@ async def begun(steps):
 
 
 async def test_no_write_before_the_first_list_of_every_kind(steps):
-    """RuntimeClasses, lists, ReplicaSets, pods; each taken over before the next begins, and all before any write."""
+    """The floor, RuntimeClasses, lists, ReplicaSets, pods; each taken over before the next begins, all before a write.
+
+    The floor comes first, for what is above it must be watched from before the list of pods [C5].
+    """
     task = await begun(steps)
-    known = ["runtimeclasses", "lists", "taken over", "arrivals", "replicasets", "pods"]
-    for begun_so_far in (1, 2, 5, 6):
+    known = ["floor", "runtimeclasses", "lists", "taken over", "arrivals", "replicasets", "pods"]
+    for begun_so_far in (1, 2, 3, 6, 7):
         assert steps.taken == known[:begun_so_far]
         steps.may_go_on.set()
         steps.may_go_on = asyncio.Event()
         await until_idle()
-    assert steps.taken[:6] == known
-    assert set(steps.taken[6:]) == {"writes", "events", "resync"}
+    assert steps.taken[:7] == known
+    assert set(steps.taken[7:]) == {"writes", "leadership", "events", "resync"}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

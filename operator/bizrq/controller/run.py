@@ -181,7 +181,6 @@ class Controller:
         )
 
     def _leads(self, leading: bool) -> None:  # noqa: FBT001  # it is the news
-        self._metrics.leader.set(leading)
         if leading:
             for bizrq in self._inventory.bizrqs:
                 self._sync.wake(bizrq.name)  # a standby has let all wakes go
@@ -249,6 +248,7 @@ class Controller:
         objects.labels("pods").set(len(inventory.pods))
         objects.labels("replicasets").set(len(inventory.owners))
         objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
+        self._metrics.leader.set(self._leadership.leading)
         floor = self._leadership.floor
         self._metrics.floor_age.set(max(0, self._clock.now() - floor.time) if floor else math.nan)
         self._metrics.vanished.set(inventory.pods.vanished)
