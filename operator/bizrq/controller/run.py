@@ -217,7 +217,8 @@ class Controller:
         objects.labels("replicasets").set(len(inventory.owners))
         objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
         self._metrics.vanished.set(inventory.pods.vanished)
-        self._metrics.unreadable.set(inventory.pods.unreadable)
+        self._metrics.unreadable.set(inventory.pods.holdings.unreadable)
+        self._metrics.count_noted(inventory.pods.take_noted())
         self._metrics.unattributed.set(
             sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)
         )

@@ -6,9 +6,8 @@ stays until a status that covers its deletion has been stored [C4].
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,14 +15,15 @@ from typing import Final, Protocol
 from msgspec.structs import replace
 
 from bizrq.cluster.objects import Pod as PodObject
-from bizrq.cluster.objects import facts_of, spec_of, template_of
+from bizrq.cluster.pod_facts import facts_of
 from bizrq.domain.cash import Charged, Seen
 from bizrq.domain.demand import pod_amounts
-from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow
-from bizrq.domain.pod_resources import Held, held, the_most_of
-from bizrq.domain.pod_template import read_pod_spec
+from bizrq.domain.intervals import NOT_STARTED, Clamp, EndSource, Interval, PodFacts, deleted, follow
+from bizrq.domain.pod_resources import Held, the_most_of
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import PODS, GpuResources, Models
+from bizrq.domain.segments import Past, closed, closes_at
+from bizrq.inventory.holdings import Holdings
 
 __all__ = ["Home", "Pod", "Pods"]
 
@@ -33,14 +33,8 @@ UNKNOWN_OWNER_SECONDS: Final = 60
 UNKNOWN_BIZRQ_SECONDS: Final = 60
 """How long a pod that is gone waits for its bizrq to become known."""
 
-_LONG_TEMPLATE: Final = 1024
-"""Bytes; of longer ones a digest is kept, so that pods of a thousand containers do not fill the memory."""
-
-_TEMPLATES: Final = 50_000
-"""Distinct templates kept; beyond that all are worked out anew, which costs time and nothing else."""
-
 _AMOUNTS: Final = 20_000
-"""Distinct pairs of a template and models kept, in the same way."""
+"""Distinct pairs of a template and models kept; beyond that all are worked out anew."""
 
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
@@ -72,6 +66,7 @@ class Pod(Charged, eq=False, gc=False):
     held: Held | None = None
     """The most that it was ever seen to hold."""
     held_now: Held | None = None
+    """What it holds in its open segment."""
     home: Home | None = None
     gone_since: int = 0
     """When its DELETED event arrived."""
@@ -79,6 +74,10 @@ class Pod(Charged, eq=False, gc=False):
     """Number of the last list that had it."""
     owner_kind: str = ""
     """Kind of its controller."""
+    past: Past = ()
+    """Its closed segments, where it was resized in place."""
+    resizing: int | None = None
+    """When the resize began that its last version said to be in progress."""
 
     def holds(self, now: int) -> bool:
         """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
@@ -95,7 +94,7 @@ class Pods:
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
         self._homeless_gone: deque[Pod] = deque()
-        self._templates: dict[bytes, Held] = {}
+        self.holdings = Holdings()
         self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
         self._listing = False
         self._list = 0
@@ -108,8 +107,7 @@ class Pods:
         """Version of the first list: of deletions before it nothing is known. None before it."""
         self.vanished = 0
         """Pods found gone by comparing lists, without an event."""
-        self.unreadable = 0
-        """Templates with amounts that are no quantities; such a pod can never be scheduled."""
+        self._noted = Counter[Clamp | EndSource]()
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -178,6 +176,11 @@ class Pods:
             version = min(version, waiting[0].deleted_at - 1)
         return Seen(version, self._newest)
 
+    def take_noted(self) -> Mapping[Clamp | EndSource, int]:
+        """What had to be moved or guessed in pods' times since this was last asked, each once a pod [C2]."""
+        noted, self._noted = self._noted, Counter()
+        return noted
+
     # --- the sink ---
 
     def list_began(self) -> None:
@@ -219,7 +222,7 @@ class Pods:
                 return  # told already
             pod = self._new(item)
         self._apply(pod, item, version, at)
-        pod.interval = deleted(pod.interval, at)
+        self._set_interval(pod, deleted(pod.interval, at))
         self._gone(pod, version, at)
 
     def passed(self, version: int, at: int) -> None:
@@ -296,19 +299,14 @@ class Pods:
         return pod
 
     def _apply(self, pod: Pod, item: PodObject, version: int, at: int) -> None:
-        held_now = self._held(item)
         facts = facts_of(item)
-        pod.interval = _same_or(pod.interval, follow(facts, pod.interval, at))
+        self._set_interval(pod, follow(facts, pod.interval, at))
         pod.version = version
+        held_now = self.holdings.of(item, infeasible=facts.infeasible)
         if held_now is not pod.held_now:
-            pod.held_now = held_now
-            # Resized in place: until such a pod is charged in segments, the most that it was ever seen to hold.
-            most = held_now if pod.held is None else the_most_of(pod.held, held_now)
-            if most != pod.held:
-                pod.held = most
-                if pod.home is not None:
-                    pod.amounts = self._charged(most, pod.home.models)
-                    self._touched(pod.home.bizrq)
+            self._hold(pod, held_now, facts, at)
+        if facts.resizing != pod.resizing:
+            pod.resizing = facts.resizing
         if pod.home is None:
             self._settle_in(pod)
         if not self._listing:
@@ -316,6 +314,31 @@ class Pods:
         told = max(facts.created, facts.scheduled or 0, facts.started or 0, facts.completed or 0)
         if self._newest < told <= at:
             self._newest = told
+
+    def _set_interval(self, pod: Pod, interval: Interval) -> None:
+        before = pod.interval
+        if interval is before or interval == before:
+            return  # one object less a pod, and ``is`` tells a change
+        if interval.noted is not before.noted:
+            self._noted.update(interval.noted[len(before.noted) :])
+        pod.interval = interval
+
+    def _hold(self, pod: Pod, held_now: Held, facts: PodFacts, at: int) -> None:
+        """It holds something else: it is seen for the first time, or was resized in place."""
+        before = pod.held_now
+        if before is None:
+            pod.held = pod.held_now = held_now
+        elif held_now == before:
+            pod.held_now = held_now  # said in other bytes
+        elif not facts.terminal:  # of what has ended nobody says any more what it held
+            pod.past = closed(pod.past, before, pod.interval.start, closes_at(facts.resizing, pod.resizing, at))
+            pod.held_now = held_now
+            most = held_now if pod.held is None else the_most_of(pod.held, held_now)
+            if pod.home is not None:
+                if most != pod.held:
+                    pod.amounts = self._charged(most, pod.home.models)
+                self._touched(pod.home.bizrq)
+            pod.held = most
 
     def _settle_in(self, pod: Pod) -> None:
         if pod.home is not None or pod.owner is None:
@@ -356,21 +379,6 @@ class Pods:
                 if not pods:
                     del self._by_bizrq[pod.home.bizrq]
 
-    def _held(self, item: PodObject) -> Held:
-        key = template_of(item.spec)
-        if len(key) > _LONG_TEMPLATE:
-            key = hashlib.blake2b(key).digest()
-        known = self._templates.get(key)
-        if known is None:
-            pod, problems = read_pod_spec(spec_of(item.spec))
-            self.unreadable += bool(problems)
-            known = held(pod)
-            if len(self._templates) >= _TEMPLATES:
-                self._templates.clear()
-                self._amounts.clear()
-            self._templates[key] = known
-        return known
-
     def _charged(self, what: Held, models: Models) -> Mapping[str, int]:
         key = (id(what), models)
         known = self._amounts.get(key)
@@ -381,8 +389,3 @@ class Pods:
             known = (what, {name: amount.milli() for name, amount in amounts.items()})
             self._amounts[key] = known
         return known[1]
-
-
-def _same_or(old: Interval, new: Interval) -> Interval:
-    """The old value where both are equal: one object less a pod, and ``is`` tells a change."""
-    return old if old == new else new

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from bizrq.cluster.objects import Owned, Page, facts_of, spec_of, template_of
+from bizrq.cluster.objects import Owned, Page, spec_of, template_of
+from bizrq.cluster.pod_facts import facts_of
 from bizrq.domain.pod_resources import held
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.times import timestamp
