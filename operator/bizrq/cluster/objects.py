@@ -217,20 +217,33 @@ def template_of(spec: PodSpec) -> bytes:
 
 
 def node_says(pod: Pod) -> bytes:
-    """The same of what its node says of its amounts, which differs from the spec while it is resized in place."""
-    parts: list[msgspec.Raw | bytes] = []
-    for each in pod.status.container_statuses or ():
-        if each.resources is not _NOTHING:
-            parts += (each.name.encode(), each.resources, each.allocated_resources)
-    for each in pod.status.init_container_statuses or ():
-        if each.resources is not _NOTHING:
-            parts += (each.name.encode(), each.resources, each.allocated_resources)
-    if not parts and pod.status.resources is _NOTHING:
-        return b""
-    parts += (b"whole", pod.status.resources, pod.status.allocated_resources)
-    for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
-        parts.append(container.name.encode())
+    """The same of what its node says of its amounts; empty where it only repeats the spec, as it nearly always does."""
+    status, spec = pod.status, pod.spec
+    if status.resources is _NOTHING and _repeats(status.container_statuses, spec.containers):
+        init = status.init_container_statuses
+        if not init or _repeats(init, spec.init_containers):
+            return b""
+    parts: list[msgspec.Raw | bytes] = [status.resources, status.allocated_resources]
+    for each in status.statuses():
+        parts += (each.name.encode(), each.resources, each.allocated_resources)
+    parts.append(b"of")
+    parts += [each.name.encode() for each in (*spec.containers, *(spec.init_containers or ()))]
     return b" ".join(parts)
+
+
+def _repeats(statuses: list[ContainerStatus] | None, containers: list[ContainerSpec] | None) -> bool:
+    """Whether all statuses say the very bytes of the spec, requests last, as the API server writes them."""
+    for index, told in enumerate(statuses or ()):
+        if told.resources is _NOTHING:
+            continue
+        if containers is None or index >= len(containers) or containers[index].name != told.name:
+            return False
+        resources, allocated = bytes(containers[index].resources), told.allocated_resources
+        if bytes(told.resources) != resources:
+            return False
+        if allocated is not _NOTHING and not resources.endswith(b'"requests":%b}' % bytes(allocated)):
+            return False
+    return True
 
 
 def spec_of(spec: PodSpec) -> dict[str, object]:

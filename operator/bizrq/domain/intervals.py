@@ -108,7 +108,8 @@ def follow(facts: PodFacts, before: Interval, observed: int) -> Interval:
         if start == before.start:
             return before
         if before is NOT_STARTED:
-            return Interval(start, noted=_note_start(facts, ()))
+            well = facts.scheduled is not None and facts.scheduled >= facts.created
+            return Interval(start) if well else Interval(start, noted=_note_start(facts, ()))
     cut, requested = before.cut, before.requested
     if facts.deletion is not None:
         grace = facts.grace or 0

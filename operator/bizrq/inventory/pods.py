@@ -76,8 +76,6 @@ class Pod(Charged, eq=False, gc=False):
     """Kind of its controller."""
     past: Past = ()
     """Its closed segments, where it was resized in place."""
-    resizing: int | None = None
-    """When the resize began that its last version said to be in progress."""
 
     def holds(self, now: int) -> bool:
         """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
@@ -107,6 +105,8 @@ class Pods:
         """Version of the first list: of deletions before it nothing is known. None before it."""
         self.vanished = 0
         """Pods found gone by comparing lists, without an event."""
+        self._resizing: dict[str, int] = {}
+        """When the resize began that the last version of a pod said to be in progress, by its UID."""
         self._noted = Counter[Clamp | EndSource]()
 
     def __len__(self) -> int:
@@ -305,8 +305,10 @@ class Pods:
         held_now = self.holdings.of(item, infeasible=facts.infeasible)
         if held_now is not pod.held_now:
             self._hold(pod, held_now, facts, at)
-        if facts.resizing != pod.resizing:
-            pod.resizing = facts.resizing
+        if facts.resizing is not None:
+            self._resizing[pod.uid] = facts.resizing
+        elif self._resizing:
+            self._resizing.pop(pod.uid, None)
         if pod.home is None:
             self._settle_in(pod)
         if not self._listing:
@@ -331,7 +333,9 @@ class Pods:
         elif held_now == before:
             pod.held_now = held_now  # said in other bytes
         elif not facts.terminal:  # of what has ended nobody says any more what it held
-            pod.past = closed(pod.past, before, pod.interval.start, closes_at(facts.resizing, pod.resizing, at))
+            pod.past = closed(
+                pod.past, before, pod.interval.start, closes_at(facts.resizing, self._resizing.get(pod.uid), at)
+            )
             pod.held_now = held_now
             most = held_now if pod.held is None else the_most_of(pod.held, held_now)
             if pod.home is not None:
@@ -358,6 +362,7 @@ class Pods:
 
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
+        self._resizing.pop(pod.uid, None)
         pod.deleted_at, pod.gone_since = version, at
         if pod.interval.start is None or pod.owner is None:
             self._drop(pod)  # it cost nothing, or nobody
