@@ -86,10 +86,10 @@ def test_a_sidecar_is_resized_and_a_plain_init_container_is_not() -> None:
 def test_the_pod_as_a_whole_is_resized_too() -> None:
     """Pod-level resources, since Kubernetes 1.36; what the spec does not state of the whole stays with containers."""
     spec = pod_resources(pod_spec(container(requests={"cpu": "1", "memory": "1Gi"}), requests={"cpu": "2"}))
-    actual = pod_resources(pod_spec(requests={"cpu": "3", "memory": "9Gi"}))
+    actual = pod_resources(pod_spec(requests={"cpu": "3", "memory": "9Gi"}, limits={"cpu": "8", "memory": "9Gi"}))
     allocated = pod_resources(pod_spec(requests={"cpu": "4"}))
-    got = texts(held(resized(spec, actual, allocated, infeasible=False)).requests)
-    assert got == {"cpu": "4", "memory": "1Gi"}
+    got = held(resized(spec, actual, allocated, infeasible=False))
+    assert (texts(got.requests), texts(got.limits)) == ({"cpu": "4", "memory": "1Gi"}, {})
     unspecified = pod_resources(pod_spec(container(requests={"cpu": "1"})))
     assert texts(held(resized(unspecified, actual, allocated, infeasible=False)).requests) == {"cpu": "1"}
 
@@ -150,10 +150,12 @@ def test_nothing_is_closed_before_the_last_segment(at: int) -> None:
     assert closed(past, TWO, NOW, at) is past
 
 
-def test_resizes_without_end_do_not_fill_the_memory() -> None:
+@pytest.mark.parametrize("first_two", [(ONE, TWO), (TWO, ONE)])
+def test_resizes_without_end_do_not_fill_the_memory(first_two: tuple[Held, Held]) -> None:
+    """The two oldest segments become one, with the most of both."""
     past: Past = ()
-    for number in range(MOST_SEGMENTS + 1):
-        past = closed(past, TWO if number else ONE, NOW, NOW + number + 1)
+    for number, each in enumerate([*first_two, *[THREE] * (MOST_SEGMENTS - 1)]):
+        past = closed(past, each, NOW, NOW + number + 1)
     assert len(past) == MOST_SEGMENTS
     (until, most), last = past[0], past[-1][0]
     assert (until, texts(most.requests), last) == (NOW + 2, {"cpu": "2"}, NOW + MOST_SEGMENTS + 1)

@@ -347,6 +347,22 @@ def test_each_is_counted_once_a_pod_and_reason(watch: Watch) -> None:
     assert watch.noted() == {Clamp.END_BEFORE_START: 1}, "of another pod"
 
 
+def test_what_is_found_later_is_counted_then(watch: Watch) -> None:
+    watch.shows(card(scheduled=None))
+    assert watch.noted() == {Clamp.START_GUESSED: 1}
+    watch.shows(card("Failed", scheduled=None, finished=[NOW + 1]))
+    assert watch.noted() == {Clamp.END_IN_FUTURE: 1}
+
+
+def test_what_stands_at_the_border_is_not_moved(watch: Watch) -> None:
+    """S at the creation, E at S, at now, and at the cut."""
+    watch.shows(card("Failed", scheduled=CREATED, finished=[CREATED]))
+    watch.shows(card("Failed", name="b", finished=[NOW]))
+    asked = NOW - 2 * GRACE
+    watch.shows(asked_to_go("Failed", name="c", asked=asked, finished=[NOW]))
+    assert watch.noted() == EXACT
+
+
 def test_nothing_is_counted_of_what_costs_nothing(watch: Watch) -> None:
     watch.shows(card("Failed", node=None, scheduled=None))
     assert watch.noted() == EXACT

@@ -75,6 +75,10 @@ def test_statuses_in_another_order_than_the_containers_are_told_apart():
     assert holds(raw) == "6"
     raw["status"]["containerStatuses"][0] |= {"resources": cpu("5")["resources"]}
     assert holds(raw) == "10"
+    raw["status"]["containerStatuses"][1] |= {"resources": cpu("1")["resources"]}
+    for told in raw["status"]["containerStatuses"]:
+        del told["allocatedResources"]
+    assert holds(raw) == "10", "each in its place says what the spec says of the other"
 
 
 def test_a_status_of_a_sidecar_and_of_the_pod_as_a_whole_is_read():
@@ -85,6 +89,8 @@ def test_a_status_of_a_sidecar_and_of_the_pod_as_a_whole_is_read():
     raw["spec"]["resources"] = {"requests": {"cpu": "4"}}
     raw["status"] |= {"resources": {"requests": {"cpu": "5"}}, "allocatedResources": {"cpu": "6"}}
     assert holds(raw) == "6"
+    del raw["status"]["initContainerStatuses"]
+    assert holds(raw) == "6", "the pod as a whole alone"
 
 
 def test_what_the_node_says_of_one_pod_is_not_taken_for_another():
@@ -230,4 +236,12 @@ def test_what_is_remembered_of_a_resize_goes_with_the_pod(pods):
     shown(pods, (12, raw))
     raw["metadata"]["resourceVersion"] = "9"
     pods.deleted(pod_object(raw), NOW + 20)
+    assert pods._resizing == {}
+
+
+def test_what_is_remembered_of_a_resize_goes_when_it_is_over(pods):
+    shown(pods, (0, sized("1", "1", "1")), (12, sized("3", "1", "3", condition=in_progress(NOW + 12))))
+    assert pods._resizing == {"uid-a": NOW + 12}
+    raw = sized("3", "3", "3", version=9)
+    pods.changed(pod_object(raw), NOW + 20)
     assert pods._resizing == {}
