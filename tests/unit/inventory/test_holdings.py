@@ -159,6 +159,22 @@ def test_a_pod_that_starts_is_not_resized(pods):
     assert shown(pods, (0, sized("1", phase="Pending")), (5, same), (9, sized("1", "1", "1"))) == [(None, None, "1")]
 
 
+def test_the_amount_stays_that_of_the_peak_when_init_containers_have_ended(pods):
+    """[P1, P3] with a sidecar and overhead: fixed for the pod's life."""
+    raws = [sized("1", phase="Pending"), sized("1", "1", "1")]
+    for raw in raws:
+        raw["spec"] |= {
+            "initContainers": [container("side", requests={"cpu": "1"}, sidecar=True), cpu("4", "init")],
+            "overhead": {"cpu": "500m"},
+        }
+    ended = {"terminated": {"exitCode": 0, "finishedAt": timestamp(NOW + 5)}}
+    raws[1]["status"]["initContainerStatuses"] = [
+        {"name": "side", "state": {"running": {}}, "resources": {"requests": {"cpu": "1"}}},
+        {"name": "init", "state": ended, "resources": cpu("4")["resources"]},
+    ]
+    assert shown(pods, *enumerate(raws)) == [(None, None, "5500m")]
+
+
 def test_a_resize_upwards_is_charged_from_when_it_is_observed(pods):
     assert shown(
         pods,
