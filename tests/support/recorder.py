@@ -19,7 +19,7 @@ import requests
 
 from tests.support.kube import parse_time
 
-__all__ = ["Cost", "Life", "Recorder"]
+__all__ = ["Cost", "Life", "Recorder", "start_of"]
 
 JSON = dict[str, Any]
 FORCED_AT_ONCE = 2.0

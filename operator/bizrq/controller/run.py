@@ -252,7 +252,8 @@ class Controller:
         floor = self._leadership.floor
         self._metrics.floor_age.set(max(0, self._clock.now() - floor.time) if floor else math.nan)
         self._metrics.vanished.set(inventory.pods.vanished)
-        self._metrics.unreadable.set(inventory.pods.unreadable)
+        self._metrics.unreadable.set(inventory.pods.holdings.unreadable)
+        self._metrics.count_noted(inventory.pods.take_noted())
         self._metrics.unattributed.set(
             sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)
         )

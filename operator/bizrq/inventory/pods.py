@@ -7,24 +7,24 @@ stored [C4].
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from bizrq.cluster.objects import Pod as PodObject
-from bizrq.cluster.objects import facts_of, spec_of, template_of
+from bizrq.cluster.pod_facts import facts_of
 from bizrq.domain.cash import Charged, Seen
 from bizrq.domain.demand import pod_amounts
-from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow, stop_at
-from bizrq.domain.pod_resources import Held, held, the_most_of
-from bizrq.domain.pod_template import read_pod_spec
+from bizrq.domain.intervals import NOT_STARTED, Clamp, EndSource, Interval, PodFacts, deleted, follow, stop_at
+from bizrq.domain.pod_resources import Held, the_most_of
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import PODS, GpuResources, Models
+from bizrq.domain.segments import Past, closed, closes_at
 from bizrq.domain.stays import Home, Stay, share
+from bizrq.inventory.holdings import Holdings
 from bizrq.inventory.uncovered import Uncovered
 
 __all__ = ["Pod", "Pods"]
@@ -35,14 +35,8 @@ UNKNOWN_OWNER_SECONDS: Final = 60
 UNKNOWN_BIZRQ_SECONDS: Final = 60
 """How long a pod that is gone waits for its bizrq to become known."""
 
-_LONG_TEMPLATE: Final = 1024
-"""Bytes; of longer ones a digest is kept, so that pods of a thousand containers do not fill the memory."""
-
-_TEMPLATES: Final = 50_000
-"""Distinct templates kept; beyond that all are worked out anew, which costs time and nothing else."""
-
 _AMOUNTS: Final = 20_000
-"""Distinct pairs of a template and models kept, in the same way."""
+"""Distinct pairs of a template and models kept; beyond that all are worked out anew."""
 
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
@@ -64,6 +58,7 @@ class Pod(Charged, eq=False, gc=False):
     held: Held | None = None
     """The most that it was ever seen to hold."""
     held_now: Held | None = None
+    """What it holds in its open segment."""
     stays: tuple[Stay, ...] = ()
     """Where it belongs, from when to when; empty where that is not known."""
     created: int = 0
@@ -73,6 +68,8 @@ class Pod(Charged, eq=False, gc=False):
     """Number of the last list that had it."""
     owner_kind: str = ""
     """Kind of its controller."""
+    held_before: Past = ()
+    """Its closed segments, where it was resized in place."""
 
     @property
     def home(self) -> Home | None:
@@ -94,7 +91,7 @@ class Pods:
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
         self._homeless_gone: deque[Pod] = deque()
-        self._templates: dict[bytes, Held] = {}
+        self.holdings = Holdings()
         self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
         self.uncovered = Uncovered()
         """Events that no stored status covers."""
@@ -112,8 +109,9 @@ class Pods:
         """The version after which every deletion is known: of the first list, or where the replay began."""
         self.vanished = 0
         """Pods found gone by comparing lists, without an event."""
-        self.unreadable = 0
-        """Templates with amounts that are no quantities; such a pod can never be scheduled."""
+        self._resizing: dict[str, int] = {}
+        """When the resize began that the last version of a pod said to be in progress, by its UID."""
+        self._noted = Counter[Clamp | EndSource]()
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -125,7 +123,7 @@ class Pods:
     def charged(self, bizrq: str) -> Iterator[Charged]:
         """The same as its books see them: of a pod that it shares with others only its own part [C7]."""
         for pod in self._by_bizrq.get(bizrq, ()):
-            if len(pod.stays) == 1 and pod.stays[0].since is None and pod.stays[0].until is None:
+            if not pod.held_before and len(pod.stays) == 1 and pod.stays[0].is_whole:
                 yield pod
             else:
                 yield from self._shares(pod, bizrq)
@@ -199,6 +197,11 @@ class Pods:
         waiting = [pod.deleted_after or pod.deleted_at or 0 for pod in self._homeless_gone if not pod.stays]
         return min([each for each in (self.uncovered.oldest(), *waiting) if each is not None], default=None)
 
+    def take_noted(self) -> Mapping[Clamp | EndSource, int]:
+        """What had to be moved or guessed in pods' times since this was last asked, each once a pod [C2]."""
+        noted, self._noted = self._noted, Counter()
+        return noted
+
     # --- the sink ---
 
     def replay_began(self, version: int) -> None:
@@ -260,7 +263,7 @@ class Pods:
                 return  # told already
             pod = self._new(item)
         self._apply(pod, item, version, at)
-        pod.interval = deleted(pod.interval, at, replayed=self._replaying)
+        self._set_interval(pod, deleted(pod.interval, at, replayed=self._replaying))
         self._gone(pod, version, at)
 
     def passed(self, version: int, at: int) -> None:
@@ -315,13 +318,17 @@ class Pods:
 
     def _shares(self, pod: Pod, bizrq: str) -> Iterator[Charged]:
         for stay in pod.stays:
-            if stay.home.bizrq == bizrq and pod.held is not None:
-                interval = share(pod.interval, stay)
-                doubt = pod.doubt if interval.cut == pod.interval.cut else 0
+            if stay.home.bizrq == bizrq and pod.held_now is not None:
+                models, interval = stay.home.models, share(pod.interval, stay)
                 yield Charged(
-                    self._charged(pod.held, stay.home.models),
-                    interval, pod.version, pod.deleted_at, pod.deleted_after, doubt,
-                )  # fmt: skip
+                    self._charged(pod.held_now, models),
+                    interval,
+                    pod.version,
+                    pod.deleted_at,
+                    pod.deleted_after,
+                    pod.doubt if interval.cut == pod.interval.cut else 0,
+                    tuple((until, self._charged(held, models)) for until, held in pod.held_before),
+                )
 
     def _let_strangers_go(self, now: int) -> None:
         """Let go of the pods that are gone, and whose owner did not become known in time: nobody's."""
@@ -361,19 +368,16 @@ class Pods:
         return pod
 
     def _apply(self, pod: Pod, item: PodObject, version: int, at: int) -> None:
-        held_now = self._held(item)
         facts = facts_of(item)
-        pod.interval = _same_or(pod.interval, follow(facts, pod.interval, at))
+        self._set_interval(pod, follow(facts, pod.interval, at))
         pod.version = version
+        held_now = self.holdings.of(item, infeasible=facts.infeasible)
         if held_now is not pod.held_now:
-            pod.held_now = held_now
-            # Resized in place: until such a pod is charged in segments, the most that it was ever seen to hold.
-            most = held_now if pod.held is None else the_most_of(pod.held, held_now)
-            if most != pod.held:
-                pod.held = most
-                if pod.stays:
-                    pod.amounts = self._charged(most, pod.stays[-1].home.models)
-                    self._touch(pod, version)
+            self._hold(pod, held_now, facts, version, at)
+        if facts.resizing is not None:
+            self._resizing[pod.uid] = facts.resizing
+        elif self._resizing:
+            self._resizing.pop(pod.uid, None)
         if not pod.stays:
             pod.created = facts.created
             self._settle_in(pod)
@@ -382,6 +386,28 @@ class Pods:
         told = max(facts.created, facts.scheduled or 0, facts.started or 0, facts.completed or 0)
         if self._newest < told <= at:
             self._newest = told
+
+    def _set_interval(self, pod: Pod, interval: Interval) -> None:
+        before = pod.interval
+        if interval is before or interval == before:
+            return  # one object less a pod, and ``is`` tells a change
+        if interval.noted is not before.noted:
+            self._noted.update(interval.noted[len(before.noted) :])
+        pod.interval = interval
+
+    def _hold(self, pod: Pod, held_now: Held, facts: PodFacts, version: int, at: int) -> None:
+        """It holds something else: it is seen for the first time, or was resized in place."""
+        before = pod.held_now
+        if before is None:
+            pod.held = pod.held_now = held_now
+        elif held_now == before:
+            pod.held_now = held_now  # said in other bytes
+        elif not facts.terminal:  # of what has ended nobody says any more what it held
+            border = closes_at(facts.resizing, self._resizing.get(pod.uid), at)
+            pod.held_before = closed(pod.held_before, before, pod.interval.start, border)
+            pod.held_now = held_now
+            pod.held = held_now if pod.held is None else the_most_of(pod.held, held_now)
+            self._touch(pod, version)
 
     def _settle_in(self, pod: Pod) -> None:
         if pod.owner is None:
@@ -418,6 +444,7 @@ class Pods:
 
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
+        self._resizing.pop(pod.uid, None)
         pod.deleted_at, pod.gone_since = version, at
         if pod.interval.start is None or pod.owner is None:
             self._drop(pod)  # it cost nothing, or nobody
@@ -434,21 +461,6 @@ class Pods:
         for stay in pod.stays:
             self._leave(pod, stay.home.bizrq)
 
-    def _held(self, item: PodObject) -> Held:
-        key = template_of(item.spec)
-        if len(key) > _LONG_TEMPLATE:
-            key = hashlib.blake2b(key).digest()
-        known = self._templates.get(key)
-        if known is None:
-            pod, problems = read_pod_spec(spec_of(item.spec))
-            self.unreadable += bool(problems)
-            known = held(pod)
-            if len(self._templates) >= _TEMPLATES:
-                self._templates.clear()
-                self._amounts.clear()
-            self._templates[key] = known
-        return known
-
     def _charged(self, what: Held, models: Models) -> Mapping[str, int]:
         key = (id(what), models)
         known = self._amounts.get(key)
@@ -459,8 +471,3 @@ class Pods:
             known = (what, {name: amount.milli() for name, amount in amounts.items()})
             self._amounts[key] = known
         return known[1]
-
-
-def _same_or(old: Interval, new: Interval) -> Interval:
-    """The old value where both are equal: one object less a pod, and ``is`` tells a change."""
-    return old if old == new else new
