@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bizrq.domain.cash import charged_seconds
-from bizrq.domain.intervals import Clamp, EndSource, stop_at
+from bizrq.domain.intervals import Clamp, EndSource
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
-from bizrq.domain.segments import segments
+from bizrq.domain.stays import Home, Stay
 from bizrq.domain.times import timestamp
-from bizrq.inventory.pods import Home, Pods
+from bizrq.inventory.pods import Pods
+from tests.support.accrued import charged_seconds, cost
 from tests.support.build import NOW, container, pod, pod_spec
 from tests.support.clocks import HandClock
 from tests.support.controller import pod_object
@@ -30,8 +30,8 @@ class Watch:
     def __init__(self) -> None:
         self.clock = HandClock()
         self.version = 0
-        home = Home("team", Models(), "shop")
-        self.pods = Pods(lambda *_, **__: home, lambda _: None, DEFAULT_GPU_RESOURCES)
+        stays = (Stay(Home("team", Models(), "shop")),)
+        self.pods = Pods(lambda *_: stays, lambda _: None, DEFAULT_GPU_RESOURCES)
         self.lists([])
 
     def _next(self, raw: JSON) -> Any:
@@ -68,15 +68,7 @@ class Watch:
 
     def core_seconds(self, now: int = NOW) -> int:
         """The limits of cores that they held, each for its seconds."""
-        total = 0
-        for each in self.pods.of("team"):
-            start, stop = each.interval.start, stop_at(each.interval, now)
-            assert start is not None
-            assert each.held_now is not None
-            for since, until, held in segments(each.held_now, each.past):
-                seconds = min(until or stop, stop) - max(since or start, start)
-                total += max(0, seconds) * held.limits["cpu"].milli() // 1000
-        return total
+        return cost(self.pods.charged("team"), "limits.cpu", now=now) // 1000
 
 
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "job", "uid": "uid-job"}

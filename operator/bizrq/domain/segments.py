@@ -7,7 +7,6 @@ closes a segment of its charged time and opens the next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,13 +14,10 @@ from msgspec.structs import replace
 from bizrq.domain.amounts import key_by_key_max
 from bizrq.domain.pod_resources import Container, Held, PodResources, ResourceList, the_most_of
 
-__all__ = ["Past", "Segment", "closed", "closes_at", "resized", "segments"]
+__all__ = ["Past", "closed", "closes_at", "resized"]
 
 Past = tuple[tuple[int, Held], ...]
 """The closed segments of a pod, oldest first: until when it held what. The first began with the pod's start."""
-
-Segment = tuple[int | None, int | None, Held]
-"""From (None: the start), until (None: the end), and what was held; half-open."""
 
 MOST_SEGMENTS: Final = 100
 """Closed segments that are kept of one pod. Resizes are cheap to ask for, and each would be charged at every write."""
@@ -99,15 +95,3 @@ def closed(past: Past, held: Held, start: int | None, at: int) -> Past:
         (_, first), (until, second), *rest = past
         past = ((until, the_most_of(first, second)), *rest)
     return past
-
-
-def segments(held_now: Held, past: Past) -> Sequence[Segment]:
-    """What a pod held from when to when, oldest first; for nearly all pods one segment without borders.
-
-    Each is charged for the part of the pod's time that lies in it, whatever start and end are corrected to later.
-    """
-    if not past:
-        return ((None, None, held_now),)
-    borders = [until for until, _ in past]
-    held = [each for _, each in past]
-    return list(zip([None, *borders], [*borders, None], [*held, held_now], strict=True))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 from bizrq.cluster.objects import Pod, actual_of, allocated_of, node_says, spec_of, template_of
+from bizrq.domain.demand import pod_amounts
 from bizrq.domain.pod_resources import Held, held
 from bizrq.domain.pod_template import read_pod_spec
+from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.domain.segments import resized
 
 __all__ = ["Holdings"]
@@ -19,11 +22,17 @@ _TEMPLATES: Final = 50_000
 """Distinct templates kept; beyond that all are worked out anew, which costs time and nothing else."""
 
 
+_AMOUNTS: Final = 20_000
+"""Distinct pairs of what is held and models kept, in the same way."""
+
+
 class Holdings:
     """What pods hold; those of one template share one value."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: GpuResources) -> None:
+        self._gpus = gpus
         self._templates: dict[bytes, Held] = {}
+        self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
         self.unreadable = 0
         """Templates with amounts that are no quantities; such a pod can never be scheduled."""
 
@@ -41,6 +50,18 @@ class Holdings:
                 self._templates.clear()
             known = self._templates[key] = self._work_out(pod, told=bool(told), infeasible=infeasible)
         return known
+
+    def amounts(self, what: Held, models: Models) -> Mapping[str, int]:
+        """The keys that it is charged on under these models, in milli-units."""
+        key = (id(what), models)
+        known = self._amounts.get(key)
+        if known is None or known[0] is not what:
+            if len(self._amounts) >= _AMOUNTS:
+                self._amounts.clear()  # models are labels, which anybody may edit for ever
+            amounts = pod_amounts(what, models, self._gpus)
+            known = (what, {name: amount.milli() for name, amount in amounts.items()})
+            self._amounts[key] = known
+        return known[1]
 
     def _work_out(self, pod: Pod, *, told: bool, infeasible: bool) -> Held:
         spec, problems = read_pod_spec(spec_of(pod.spec))

@@ -17,14 +17,14 @@ from msgspec.structs import replace
 from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.pod_facts import facts_of
 from bizrq.domain.cash import Charged, Seen
-from bizrq.domain.demand import pod_amounts
 from bizrq.domain.intervals import NOT_STARTED, Clamp, EndSource, Interval, PodFacts, deleted, follow, stop_at
 from bizrq.domain.pod_resources import Held, the_most_of
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import PODS, GpuResources, Models
-from bizrq.domain.segments import Past, closed, closes_at
-from bizrq.domain.stays import Home, Stay, share
+from bizrq.domain.segments import closed, closes_at
+from bizrq.domain.stays import Stay
 from bizrq.inventory.holdings import Holdings
+from bizrq.inventory.pod import Pod
 from bizrq.inventory.uncovered import Uncovered
 
 __all__ = ["Pod", "Pods"]
@@ -34,9 +34,6 @@ UNKNOWN_OWNER_SECONDS: Final = 60
 
 UNKNOWN_BIZRQ_SECONDS: Final = 60
 """How long a pod that is gone waits for its bizrq to become known."""
-
-_AMOUNTS: Final = 20_000
-"""Distinct pairs of a template and models kept; beyond that all are worked out anew."""
 
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
@@ -48,51 +45,16 @@ class StaysOf(Protocol):
         """Their stays, oldest first; none where nothing is known of a home."""
 
 
-class Pod(Charged, eq=False, gc=False):
-    """One pod."""
-
-    uid: str = ""
-    owner: str | None = None
-    """UID of its controller."""
-    namespace: str = ""
-    held: Held | None = None
-    """The most that it was ever seen to hold."""
-    held_now: Held | None = None
-    """What it holds in its open segment."""
-    stays: tuple[Stay, ...] = ()
-    """Where it belongs, from when to when; empty where that is not known."""
-    created: int = 0
-    gone_since: int = 0
-    """When its DELETED event arrived."""
-    last_list: int = 0
-    """Number of the last list that had it."""
-    owner_kind: str = ""
-    """Kind of its controller."""
-    held_before: Past = ()
-    """Its closed segments, where it was resized in place."""
-
-    @property
-    def home(self) -> Home | None:
-        """Where it belongs now, or belonged last."""
-        return self.stays[-1].home if self.stays else None
-
-    def holds(self, now: int) -> bool:
-        """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
-        interval = self.interval
-        return self.deleted_at is None and interval.end is None and (interval.cut is None or interval.cut > now)
-
-
 class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
     def __init__(self, stays_of: StaysOf, touched: Callable[[str], None], gpus: GpuResources) -> None:
-        self._stays_of, self._wake, self._gpus = stays_of, touched, gpus
+        self._stays_of, self._wake = stays_of, touched
         self._by_uid: dict[str, Pod] = {}
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
         self._homeless_gone: deque[Pod] = deque()
-        self.holdings = Holdings()
-        self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
+        self.holdings = Holdings(gpus)
         self.uncovered = Uncovered()
         """Events that no stored status covers."""
         self.stirred: set[str] = set()
@@ -123,10 +85,10 @@ class Pods:
     def charged(self, bizrq: str) -> Iterator[Charged]:
         """The same as its books see them: of a pod that it shares with others only its own part [C7]."""
         for pod in self._by_bizrq.get(bizrq, ()):
-            if not pod.held_before and len(pod.stays) == 1 and pod.stays[0].is_whole:
+            if pod.is_whole:
                 yield pod
             else:
-                yield from self._shares(pod, bizrq)
+                yield from pod.shares(bizrq, self.holdings.amounts)
 
     def starts(self, controller: str, before: int | None) -> bool:
         """Whether a controller has pods that were scheduled, before an instant if one is given."""
@@ -146,7 +108,7 @@ class Pods:
             for pod in self._by_owner.get(owner, ()):
                 if pod.holds(now) and pod.held is not None:
                     count += 1
-                    for key, amount in self._charged(pod.held, models).items():
+                    for key, amount in self.holdings.amounts(pod.held, models).items():
                         milli[key] = milli.get(key, 0) + amount
         total = {key: Quantity.from_milli(amount) for key, amount in milli.items()}
         return {**total, PODS: Quantity.of(count)} if count else total
@@ -316,20 +278,6 @@ class Pods:
             if not any(pod in self._by_bizrq.get(stay.home.bizrq, ()) for stay in pod.stays):
                 self._drop(pod)
 
-    def _shares(self, pod: Pod, bizrq: str) -> Iterator[Charged]:
-        for stay in pod.stays:
-            if stay.home.bizrq == bizrq and pod.held_now is not None:
-                models, interval = stay.home.models, share(pod.interval, stay)
-                yield Charged(
-                    self._charged(pod.held_now, models),
-                    interval,
-                    pod.version,
-                    pod.deleted_at,
-                    pod.deleted_after,
-                    pod.doubt if interval.cut == pod.interval.cut else 0,
-                    tuple((until, self._charged(held, models)) for until, held in pod.held_before),
-                )
-
     def _let_strangers_go(self, now: int) -> None:
         """Let go of the pods that are gone, and whose owner did not become known in time: nobody's."""
         waiting = self._homeless_gone
@@ -418,7 +366,7 @@ class Pods:
         left = {stay.home.bizrq for stay in pod.stays}
         pod.stays = stays
         if pod.held is not None:
-            pod.amounts = self._charged(pod.held, stays[-1].home.models)
+            pod.amounts = self.holdings.amounts(pod.held, stays[-1].home.models)
         for stay in stays:
             self._by_bizrq.setdefault(stay.home.bizrq, set()).add(pod)
             left.discard(stay.home.bizrq)
@@ -460,14 +408,3 @@ class Pods:
                 del self._by_owner[pod.owner]
         for stay in pod.stays:
             self._leave(pod, stay.home.bizrq)
-
-    def _charged(self, what: Held, models: Models) -> Mapping[str, int]:
-        key = (id(what), models)
-        known = self._amounts.get(key)
-        if known is None or known[0] is not what:
-            if len(self._amounts) >= _AMOUNTS:
-                self._amounts.clear()  # models are labels, which anybody may edit for ever
-            amounts = pod_amounts(what, models, self._gpus)
-            known = (what, {name: amount.milli() for name, amount in amounts.items()})
-            self._amounts[key] = known
-        return known[1]

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bizrq.domain.pod_resources import Held, PodResources, held
-from bizrq.domain.segments import MOST_SEGMENTS, Past, closed, closes_at, resized, segments
+from bizrq.domain.segments import MOST_SEGMENTS, Past, closed, closes_at, resized
 from tests.support.build import NOW, amounts, container, pod_resources, pod_spec, texts
+from tests.support.segments import segments
 
 NOTHING = pod_resources(pod_spec())
 

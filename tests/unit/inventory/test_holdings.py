@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
-from bizrq.domain.segments import segments
+from bizrq.domain.stays import Home, Stay
 from bizrq.domain.times import timestamp
 from bizrq.inventory.holdings import Holdings
-from bizrq.inventory.pods import Home, Pods
+from bizrq.inventory.pods import Pods
 from tests.support.build import NOW, container, pod, pod_spec, texts
 from tests.support.controller import pod_object
+from tests.support.segments import segments
 
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "job", "uid": "uid-job"}
 
@@ -37,7 +38,7 @@ def sized(spec, actual=None, allocated=None, *, version=1, condition=None, phase
 
 
 def holds(raw, *, infeasible=False):
-    return texts(Holdings().of(pod_object(raw), infeasible=infeasible).requests)["cpu"]
+    return texts(Holdings(DEFAULT_GPU_RESOURCES).of(pod_object(raw), infeasible=infeasible).requests)["cpu"]
 
 
 def in_progress(at):
@@ -95,7 +96,7 @@ def test_a_status_of_a_sidecar_and_of_the_pod_as_a_whole_is_read():
 
 def test_what_the_node_says_of_one_pod_is_not_taken_for_another():
     """Pods share what was worked out for the same bytes, and for these only."""
-    holdings = Holdings()
+    holdings = Holdings(DEFAULT_GPU_RESOURCES)
 
     def of(raw, *, infeasible=False):
         return texts(holdings.of(pod_object(raw), infeasible=infeasible).requests)["cpu"]
@@ -112,7 +113,7 @@ def test_what_the_node_says_of_one_pod_is_not_taken_for_another():
 
 
 def test_a_node_that_repeats_the_spec_costs_no_template_of_its_own():
-    holdings = Holdings()
+    holdings = Holdings(DEFAULT_GPU_RESOURCES)
     quiet, repeating = (pod_object(raw) for raw in (sized("1"), sized("1", "1", "1")))
     assert holdings.of(quiet, infeasible=False) is holdings.of(repeating, infeasible=False)
 
@@ -134,8 +135,8 @@ def touched():
 
 @pytest.fixture
 def pods(touched):
-    home = Home("team", Models(), "shop")
-    made = Pods(lambda *_, **__: home, touched.append, DEFAULT_GPU_RESOURCES)
+    stays = (Stay(Home("team", Models(), "shop")),)
+    made = Pods(lambda *_: stays, touched.append, DEFAULT_GPU_RESOURCES)
     made.list_began()
     made.list_ended(0, NOW - 100)
     return made
@@ -149,7 +150,7 @@ def shown(pods, *seen):
     (one,) = pods.of("team")
     return [
         (since and since - NOW, until and until - NOW, texts(each.requests)["cpu"])
-        for since, until, each in segments(one.held_now, one.past)
+        for since, until, each in segments(one.held_now, one.held_before)
     ]
 
 
