@@ -28,6 +28,7 @@ from bizrq.cluster.reads import CLASSES_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
 from bizrq.controller.feed import Feed, RestoredError, take_over
+from bizrq.controller.gone_owners import GoneOwners
 from bizrq.controller.handlers import make_registry, make_settings
 from bizrq.controller.kopf_run import KopfRun
 from bizrq.controller.leader import LEASE_NAME, Alone, Elector, Leadership, new_identity
@@ -116,6 +117,7 @@ class Controller:
         )
         self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now)
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
+        self._gone_owners = GoneOwners(self._inventory, client, self._kinds, settings.gpus)
         self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)
         self._runtime_classes = Reflector(
             client,
@@ -204,6 +206,7 @@ class Controller:
                 len(self._inventory.bizrqs), len(self._inventory.workloads), len(self._inventory.pods),
             )  # fmt: skip
             group.create_task(self._sync.run(), name="sync")
+            group.create_task(self._gone_owners.run(), name="gone owners")
             group.create_task(self._leadership.run(), name="leadership")
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._resync.run(), name="resync")

@@ -105,6 +105,14 @@ class Homes:
         if has_pods:
             self.pending[uid] = Pending(workload, home.bizrq, "", now)
 
+    def was(self, workload: Workload, now: int) -> None:
+        """A workload that is gone had this home; nothing else may have been known of it."""
+        uid = workload.uid
+        if uid not in self._now and uid not in self._stays:
+            self._gone[uid] = now
+            self._set(uid, (Stay(Home(workload.bizrq, workload.models, workload.namespace)),))
+            self._changed(uid)
+
     def claimed(self, uid: str, came_from: str, moment: int) -> None:
         """A claim tells that this workload came to its bizrq at ``moment``, which nobody here saw."""
         home = self._now.get(uid)

@@ -158,6 +158,11 @@ class Inventory:
             self.reach.forget(uid)
             self._wake(known.bizrq)
 
+    def workload_was(self, workload: Workload) -> None:
+        """A workload that is gone was under a bizrq; nobody here may have known it, only its pods [C7]."""
+        if workload.bizrq and self.workloads.get(workload.uid) is None:
+            self.homes.was(workload, self._now())
+
     def workloads_listed(
         self, kind: Kind, listed: Sequence[Workload], version: int, unreadable: AbstractSet[str] = frozenset()
     ) -> dict[str, tuple[Amounts, Amounts]]:

@@ -8,7 +8,7 @@ stored [C4].
 from __future__ import annotations
 
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
@@ -25,12 +25,10 @@ from bizrq.domain.segments import closed, closes_at
 from bizrq.domain.stays import Stay
 from bizrq.inventory.holdings import Holdings
 from bizrq.inventory.pod import Pod
+from bizrq.inventory.strays import Strays
 from bizrq.inventory.uncovered import Uncovered
 
 __all__ = ["Pod", "Pods"]
-
-UNKNOWN_OWNER_SECONDS: Final = 60
-"""How long a pod that is gone waits for its owner to become known. Owners come by kopf, which may be away for 15 s."""
 
 UNKNOWN_BIZRQ_SECONDS: Final = 60
 """How long a pod that is gone waits for its bizrq to become known."""
@@ -53,7 +51,7 @@ class Pods:
         self._by_uid: dict[str, Pod] = {}
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
-        self._homeless_gone: deque[Pod] = deque()
+        self.strays = Strays()
         self.holdings = Holdings(gpus)
         self.uncovered = Uncovered()
         """Events that no stored status covers."""
@@ -147,17 +145,15 @@ class Pods:
         Behind a pod that is gone before its owner became known it does not go, for some seconds: once a status says
         that it has seen a deletion, nobody will ever charge that pod again.
         """
-        self._let_strangers_go(now)
-        waiting, version = self._homeless_gone, self._version
-        if waiting and waiting[0].deleted_at is not None:  # the oldest of them, since deletions arrive in order
-            version = min(version, waiting[0].deleted_at - 1)
-        return Seen(version, self._newest)
+        self.strays.let_go(now, self._drop)
+        first = self.strays.first
+        return Seen(self._version if first is None else min(self._version, first - 1), self._newest)
 
     def oldest_uncovered(self, now: int) -> int | None:
         """The oldest event that no stored status is known to cover; None if there is none."""
-        self._let_strangers_go(now)
-        waiting = [pod.deleted_after or pod.deleted_at or 0 for pod in self._homeless_gone if not pod.stays]
-        return min([each for each in (self.uncovered.oldest(), *waiting) if each is not None], default=None)
+        self.strays.let_go(now, self._drop)
+        oldest = [each for each in (self.uncovered.oldest(), self.strays.oldest) if each is not None]
+        return min(oldest, default=None)
 
     def take_noted(self) -> Mapping[Clamp | EndSource, int]:
         """What had to be moved or guessed in pods' times since this was last asked, each once a pod [C2]."""
@@ -232,6 +228,7 @@ class Pods:
         """Nothing else happened up to ``version``."""
         self._good = at
         self._version = max(self._version, version)
+        self.strays.mark(self._version, at)
 
     # --- attribution ---
 
@@ -258,7 +255,7 @@ class Pods:
 
         Should such a bizrq be made later, its budget begins with it: these pods would cost it nothing.
         """
-        self._let_strangers_go(now)
+        self.strays.let_go(now, self._drop)
         self.uncovered.sweep(exists)
         for bizrq in [bizrq for bizrq in self._by_bizrq if not exists(bizrq)]:
             self._let_go(bizrq, lambda pod: pod.deleted_at is not None and now - pod.gone_since > UNKNOWN_BIZRQ_SECONDS)
@@ -266,8 +263,9 @@ class Pods:
     # --- inside ---
 
     def _start_anew(self, known_since: int | None) -> None:
-        for table in (self._by_uid, self._by_owner, self._by_bizrq, self._homeless_gone):
+        for table in (self._by_uid, self._by_owner, self._by_bizrq):
             table.clear()
+        self.strays.clear(known_since)
         self.known_since = known_since
         self._replaying = False
         self._version = -1 if known_since is None else known_since
@@ -276,15 +274,6 @@ class Pods:
         for pod in [pod for pod in self._by_bizrq.get(bizrq, ()) if which(pod)]:
             self._leave(pod, bizrq)
             if not any(pod in self._by_bizrq.get(stay.home.bizrq, ()) for stay in pod.stays):
-                self._drop(pod)
-
-    def _let_strangers_go(self, now: int) -> None:
-        """Let go of the pods that are gone, and whose owner did not become known in time: nobody's."""
-        waiting = self._homeless_gone
-        # abs: a clock that was set back must not keep them for as long as it was set back.
-        while waiting and (waiting[0].stays or abs(now - waiting[0].gone_since) > UNKNOWN_OWNER_SECONDS):
-            pod = waiting.popleft()
-            if not pod.stays:
                 self._drop(pod)
 
     def _put(self, item: PodObject, at: int) -> Pod:
@@ -331,6 +320,7 @@ class Pods:
             self._settle_in(pod)
         if not self._listing:
             self._version = max(self._version, version)
+            self.strays.mark(self._version, at)
         told = max(facts.created, facts.scheduled or 0, facts.started or 0, facts.completed or 0)
         if self._newest < told <= at:
             self._newest = told
@@ -397,7 +387,7 @@ class Pods:
         if pod.interval.start is None or pod.owner is None:
             self._drop(pod)  # it cost nothing, or nobody
         elif not pod.stays:
-            self._homeless_gone.append(pod)
+            self.strays.add(pod)
         self._touch(pod, version)
 
     def _drop(self, pod: Pod) -> None:
