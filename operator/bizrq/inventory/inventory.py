@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.claims import owned_by_itself
 from bizrq.domain.leftovers import leftovers_of
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
 from bizrq.inventory.bizrqs import Bizrqs
+from bizrq.inventory.children import Children
 from bizrq.inventory.owners import Owners
-from bizrq.inventory.pods import Home, Pods
+from bizrq.inventory.pods import Home, Pod, Pods
 from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses
 from bizrq.inventory.workloads import Workloads
@@ -36,10 +38,12 @@ class Inventory:
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
         self.pods = Pods(self._home_of, wake, gpus)
-        self.owners = Owners(self.pods.owner_known)
+        self.owners = Owners(self._owner_known)
+        self._children = Children(self.workloads, self.owners)
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
         self._homes: dict[str, Home] = {}
+        """Where the pods of counted workloads belong, by UID of the workload; a pod may be one itself."""
         self._kept_homes: dict[str, Home] = {}
         """Where pods belong whose workload is in no view, by controller, as leftovers say [P5]."""
         self._kept_by: dict[str, set[str]] = {}
@@ -56,6 +60,8 @@ class Inventory:
         if not self.bizrqs.put(bizrq):
             return
         self._read_leftovers(known, bizrq)
+        if known is None or known.claims != bizrq.claims:
+            self._decide_anew(self._children.mark(bizrq.name, owned_by_itself(bizrq.claims)))
         if bizrq.books.seen is not None:
             self.pods.forget(bizrq.name, bizrq.books.seen.version)
         if not ours:
@@ -75,6 +81,7 @@ class Inventory:
         if known is None:
             return
         self._forget_leftovers(name)
+        self._decide_anew(self._children.mark(name, frozenset()))
         self.pods.forget_bizrq(name)
         self._wake(name)
         if known.parent:
@@ -115,26 +122,27 @@ class Inventory:
         """Take over a version of a labelled workload; its RuntimeClasses add what they add now [P3]."""
         overheads = self.runtime_classes.overheads
         workload = workload.under(overheads, self.gpus)
-        known = self.workloads.put(workload)
+        was_child = self.workloads.is_child(workload.uid)
+        known = self.workloads.put(workload, child=self._children.is_child(workload))
         if isinstance(known, bool):
             return
+        child = self.workloads.is_child(workload.uid)
+        self._children.note(workload, known)
         if known is not None and not known.has_pods_like(workload):
             self.reach.replaced(known, overheads)
         if workload.problems and (known is None or known.problems != workload.problems):
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
-        if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
-            self._homes.pop(workload.uid, None)
-            if workload.bizrq:
-                self._homes[workload.uid] = Home(workload.bizrq, workload.models, workload.namespace)
-            for controller in self.owners.controllers_of(workload.uid):
-                self.pods.owner_known(controller)
+        if known is None or (known.bizrq, known.models, was_child) != (workload.bizrq, workload.models, child):
+            self._give_home(workload, child=child)
             if known is not None:
                 self._wake(known.bizrq)
-        if known is None or (known.demand, known.bizrq, known.settled) != (
-            workload.demand, workload.bizrq, workload.settled,
+        if known is None or (known.demand, known.bizrq, known.settled, was_child) != (
+            workload.demand, workload.bizrq, workload.settled, child,
         ):  # fmt: skip
             self._wake(workload.bizrq)
+        if known is None or bool(known.bizrq) != bool(workload.bizrq):
+            self._decide_anew(self._children.below(workload.uid))
 
     def remove_workload(self, uid: str, version: int, seen: int | None = None) -> None:
         """A workload was deleted, or lost its label, at ``version``; its pods keep their bizrq [C7].
@@ -146,6 +154,45 @@ class Inventory:
             self._homes.pop(uid, None)
             self.reach.forget(uid)
             self._wake(known.bizrq)
+            self._children.forget(known)
+            self._decide_anew(self._children.below(uid))
+
+    def _owner_known(self, replica_set: str) -> None:
+        """A ReplicaSet has an owner, or another one."""
+        self.pods.owner_known(replica_set)
+        self._decide_anew(self._children.below(replica_set))
+
+    def _decide_anew(self, uids: Iterable[str]) -> None:
+        """Whether each of these is counted with its owner or by itself may have changed [A8]."""
+        for uid in list(uids):
+            workload = self.workloads.get(uid)
+            if workload is None:
+                continue
+            child = self._children.is_child(workload)
+            if self.workloads.set_child(uid, child=child) is not None:
+                self._give_home(workload, child=child)
+                self._wake(workload.bizrq)
+
+    def _give_home(self, workload: Workload, *, child: bool) -> None:
+        """Where its pods belong, or where it does if it is a pod itself; those of a child belong to its owner."""
+        self._homes.pop(workload.uid, None)
+        if workload.bizrq and not child:
+            self._homes[workload.uid] = Home(workload.bizrq, workload.models, workload.namespace)
+        self.pods.stands_alone(workload.uid, self._homes.get(workload.uid))
+        for controller in self.owners.controllers_of(workload.uid):
+            self.pods.owner_known(controller)
+
+    def workload_of(self, pod: Pod) -> str | None:
+        """UID of the workload that a pod is counted with: itself, or what its chain of controllers leads to."""
+        if pod.alone or pod.owner is None:
+            return pod.uid if pod.alone else None
+        return pod.owner if pod.owner in self._homes else self.owners.workload_of(pod.owner)
+
+    def controllers_of(self, uid: str, more: Iterable[str] = ()) -> tuple[str, ...]:
+        """UIDs under which pods of a workload are found, ``more`` and those known now; not those of other workloads."""
+        named = {*more, *self.owners.controllers_of(uid)}
+        others = (each for each in named if each == uid or each not in self._homes)
+        return tuple(sorted(each for each in others if self.pods.has_owner(each)))
 
     def workloads_listed(
         self, kind: Kind, listed: Sequence[Workload], version: int, unreadable: AbstractSet[str] = frozenset()
@@ -185,7 +232,7 @@ class Inventory:
         return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}
 
     def _home_of(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
-        uid = self.owners.workload_of(controller)
+        uid = controller if controller in self._homes else self.owners.workload_of(controller)
         home = self._homes.get(uid)
         if home is None and listed:  # one that an event brought was made after its workload had gone
             home = self._kept_homes.get(controller) or self._kept_homes.get(uid)

@@ -1,6 +1,7 @@
 """Which pods exist, or are gone and not yet settled, by bizrq?
 
-A pod belongs to the bizrq that its workload names, and keeps it when the workload goes first [C7]. A pod that is gone
+A pod belongs to the bizrq that its workload names, and keeps it when the workload goes first [C7]. One that is a
+workload of its own belongs to the bizrq that it names itself [A8]. A pod that is gone
 stays until a status that covers its deletion has been stored [C4].
 """
 
@@ -79,6 +80,10 @@ class Pod(Charged, eq=False, gc=False):
     """Number of the last list that had it."""
     owner_kind: str = ""
     """Kind of its controller."""
+    alone: bool = False
+    """It is, or was, a workload of its own: nobody's child, whatever owner it names [A8]."""
+    labelled: bool = False
+    """It names a bizrq itself."""
 
     def holds(self, now: int) -> bool:
         """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
@@ -95,6 +100,8 @@ class Pods:
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
         self._homeless_gone: deque[Pod] = deque()
+        self._lone_gone: dict[str, Pod] = {}
+        """Those of them that have no owner, by their UID."""
         self._templates: dict[bytes, Held] = {}
         self._amounts: dict[tuple[int, Models], tuple[Held, Mapping[str, int]]] = {}
         self._listing = False
@@ -121,12 +128,13 @@ class Pods:
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
 
-        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end.
+        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end. A pod that is a workload
+        of its own is its own controller, and nobody else's.
         """
         milli: dict[str, int] = {}
         count = 0
         for owner in controllers:
-            for pod in self._by_owner.get(owner, ()):
+            for pod in self._controlled_by(owner):
                 if pod.holds(now) and pod.held is not None:
                     count += 1
                     for key, amount in self._charged(pod.held, models).items():
@@ -164,7 +172,8 @@ class Pods:
 
     def has_owner(self, uid: str) -> bool:
         """Whether a pod is known that this UID controls."""
-        return uid in self._by_owner
+        pod = self._by_uid.get(uid)
+        return uid in self._by_owner or (pod is not None and pod.alone)
 
     def view(self, now: int) -> Seen:
         """The view that a status may claim to have seen at ``now``.
@@ -233,6 +242,28 @@ class Pods:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
         for pod in self._by_owner.get(owner, ()):
             self._settle_in(pod)
+        pod_itself = self._by_uid.get(owner)
+        if pod_itself is not None:
+            self._settle_in(pod_itself)
+
+    def stands_alone(self, uid: str, home: Home | None) -> None:
+        """A pod is a workload of its own, or None: counted with its owner, if it is a pod at all [A8].
+
+        One that was taken for its owner's before goes over with all it has cost.
+        """
+        pod = self._by_uid.get(uid) or self._lone_gone.pop(uid, None)
+        if pod is None:
+            return
+        if home is None or home.namespace != pod.namespace:
+            pod.alone = False
+            return
+        if pod.home is not None and not pod.alone and pod.home != home:
+            self._leave_home(pod)
+            self._touched(pod.home.bizrq)
+            pod.home = None
+        pod.alone = True
+        if pod.home is None:
+            self._move_in(pod, home)
 
     def forget(self, bizrq: str, seen: int) -> None:
         """Let go of the pods of a bizrq that are gone and covered by a stored status [C4]."""
@@ -264,6 +295,7 @@ class Pods:
         # abs: a clock that was set back must not keep them for as long as it was set back.
         while waiting and (waiting[0].home is not None or abs(now - waiting[0].gone_since) > UNKNOWN_OWNER_SECONDS):
             pod = waiting.popleft()
+            self._lone_gone.pop(pod.uid, None)
             if pod.home is None:
                 self._drop(pod)
 
@@ -300,6 +332,7 @@ class Pods:
         facts = facts_of(item)
         pod.interval = _same_or(pod.interval, follow(facts, pod.interval, at))
         pod.version = version
+        pod.labelled = item.metadata.labels is not None and item.metadata.labels.bizrq is not None
         if held_now is not pod.held_now:
             pod.held_now = held_now
             # Resized in place: until such a pod is charged in segments, the most that it was ever seen to hold.
@@ -318,11 +351,18 @@ class Pods:
             self._newest = told
 
     def _settle_in(self, pod: Pod) -> None:
-        if pod.home is not None or pod.owner is None:
+        if pod.home is not None:
             return  # it keeps the home it has, whatever becomes of its workload [C7]
-        home = self._home_of(pod.owner, pod.namespace, listed=self._listing or pod.last_list > 0)
-        if home is None:
-            return
+        listed = self._listing or pod.last_list > 0
+        home = self._home_of(pod.uid, pod.namespace, listed=listed)
+        if home is not None:
+            pod.alone = True
+        elif pod.owner is not None:
+            home = self._home_of(pod.owner, pod.namespace, listed=listed)
+        if home is not None:
+            self._move_in(pod, home)
+
+    def _move_in(self, pod: Pod, home: Home) -> None:
         pod.home = home
         if pod.held is not None:
             pod.amounts = self._charged(pod.held, home.models)
@@ -336,10 +376,12 @@ class Pods:
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
         pod.deleted_at, pod.gone_since = version, at
-        if pod.interval.start is None or pod.owner is None:
+        if pod.interval.start is None or (pod.owner is None and pod.home is None and not pod.labelled):
             self._drop(pod)  # it cost nothing, or nobody
         elif pod.home is None:
             self._homeless_gone.append(pod)
+            if pod.owner is None:
+                self._lone_gone[pod.uid] = pod
         if pod.home is not None:
             self._touched(pod.home.bizrq)
 
@@ -349,12 +391,23 @@ class Pods:
             siblings.discard(pod)
             if not siblings:
                 del self._by_owner[pod.owner]
-        if pod.home is not None:
-            pods = self._by_bizrq.get(pod.home.bizrq)
-            if pods is not None:
-                pods.discard(pod)
-                if not pods:
-                    del self._by_bizrq[pod.home.bizrq]
+        self._leave_home(pod)
+
+    def _leave_home(self, pod: Pod) -> None:
+        pods = self._by_bizrq.get(pod.home.bizrq) if pod.home is not None else None
+        if pods is not None and pod.home is not None:
+            pods.discard(pod)
+            if not pods:
+                del self._by_bizrq[pod.home.bizrq]
+
+    def _controlled_by(self, uid: str) -> Iterator[Pod]:
+        """The pods that belong to a controller; to a pod that is a workload of its own, itself."""
+        for pod in self._by_owner.get(uid, ()):
+            if not pod.alone:
+                yield pod
+        pod_itself = self._by_uid.get(uid)
+        if pod_itself is not None and pod_itself.alone:
+            yield pod_itself
 
     def _held(self, item: PodObject) -> Held:
         key = template_of(item.spec)
