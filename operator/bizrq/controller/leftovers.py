@@ -90,8 +90,9 @@ def what_stays(
     named = dict(inventory.workloads.total(bizrq.name))
     lines = []
     for known in _suspects(bizrq, inventory, memory, claims, open_claims):
-        sure = known.base if inventory.workloads.is_child(known.uid) else key_by_key_max(known.base, known.before)
-        controllers = inventory.controllers_of(known.uid, known.controllers)
+        child = inventory.workloads.is_child(known.uid)  # its pods are its owner's, and so is what they hold [A8]
+        sure = known.base if child else key_by_key_max(known.base, known.before)
+        controllers = () if child else inventory.controllers_of(known.uid, known.controllers)
         charged = charges[known.uid] = _charge(bizrq, inventory, memory, known, sure, controllers, stays, now)
         workload_of |= dict.fromkeys(controllers, known.uid)
         add_into(named, beyond(sure, known.observed))

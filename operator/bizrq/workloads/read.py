@@ -42,6 +42,8 @@ class Workload:
     """The RuntimeClasses that add to ``demand`` [P3]."""
     settled: bool = True
     """Its controller has seen this spec: of an older one no more pods are made [P5]."""
+    surge: int = 0
+    """So many pods more than it demands may be there in a rollout, where it states that."""
     owner: Owner | None = None
     """The controlling owner that it names [A8]."""
 
@@ -108,6 +110,7 @@ def read_workload(
         groups=groups,
         runtime_classes=frozenset(each.runtime_class for each in groups if each.runtime_class),
         settled=not kind.observes or _observed(raw) >= metadata.get("generation", 0),
+        surge=_surge(raw, sum(each.replicas for each in groups)),
         owner=controller_of(raw),
     )
 
@@ -115,6 +118,14 @@ def read_workload(
 def _observed(raw: Mapping[str, Any]) -> int:
     observed = _at(raw, ("status", "observedGeneration"))
     return observed if isinstance(observed, int) else 0
+
+
+def _surge(raw: Mapping[str, Any], replicas: int) -> int:
+    """``maxSurge``, a number or a share of the replicas; 0 where it is neither."""
+    stated = _at(raw, ("spec", "strategy", "rollingUpdate", "maxSurge"))
+    if isinstance(stated, str) and (share := stated.removesuffix("%")) != stated:
+        return -(-replicas * int(share) // 100) if share.isascii() and share.isdecimal() and len(share) < 6 else 0  # noqa: PLR2004
+    return min(stated, _MAX_REPLICAS) if isinstance(stated, int) else 0
 
 
 def read_models(labels: Mapping[str, str]) -> Models:

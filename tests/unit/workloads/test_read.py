@@ -7,7 +7,7 @@ from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
 from tests.support.build import amounts, container, pod_spec, texts, workload
 
-DEPLOYMENT, JOB = built_in()
+DEPLOYMENT, JOB, REPLICA_SET, POD = built_in()
 CORE = pod_spec(container(limits={"cpu": "1"}))
 
 
