@@ -18,7 +18,7 @@ from bizrq.domain.pod_resources import Held
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.inventory.inventory import Inventory
-from bizrq.inventory.pods import Pod
+from bizrq.inventory.pod import Pod
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.read import Workload
 

@@ -15,7 +15,8 @@ from bizrq.domain.resource_names import GpuResources
 from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.children import Children
 from bizrq.inventory.owners import Owners
-from bizrq.inventory.pods import Home, Pod, Pods
+from bizrq.inventory.pod import Home, Pod
+from bizrq.inventory.pods import Pods
 from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses
 from bizrq.inventory.workloads import Workloads

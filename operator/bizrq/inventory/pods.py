@@ -11,22 +11,22 @@ import hashlib
 import sys
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
 from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.objects import facts_of, spec_of, template_of
-from bizrq.domain.cash import Charged, Seen
+from bizrq.domain.cash import Seen
 from bizrq.domain.demand import pod_amounts
 from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, deleted, follow
 from bizrq.domain.pod_resources import Held, held, the_most_of
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import PODS, GpuResources, Models
+from bizrq.inventory.pod import Home, HomeOf, Pod
 
-__all__ = ["Home", "Pod", "Pods"]
+__all__ = ["Pods"]
 
 UNKNOWN_OWNER_SECONDS: Final = 60
 """How long a pod that is gone waits for its owner to become known. Owners come by kopf, which may be away for 15 s."""
@@ -44,51 +44,6 @@ _AMOUNTS: Final = 20_000
 """Distinct pairs of a template and models kept, in the same way."""
 
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where pods belong: the bizrq and the models that their workload names."""
-
-    bizrq: str
-    models: Models
-    namespace: str
-    """Of the workload. Owners are of the same namespace: a pod elsewhere only names a UID that is not its owner's."""
-
-
-class HomeOf(Protocol):
-    """Tells where the pods of a controller in a namespace belong; ``listed`` are those that a list brought."""
-
-    def __call__(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
-        """Their home; None where it is not known."""
-
-
-class Pod(Charged, eq=False, gc=False):
-    """One pod."""
-
-    uid: str = ""
-    owner: str | None = None
-    """UID of its controller."""
-    namespace: str = ""
-    held: Held | None = None
-    """The most that it was ever seen to hold."""
-    held_now: Held | None = None
-    home: Home | None = None
-    gone_since: int = 0
-    """When its DELETED event arrived."""
-    last_list: int = 0
-    """Number of the last list that had it."""
-    owner_kind: str = ""
-    """Kind of its controller."""
-    alone: bool = False
-    """It is, or was, a workload of its own: nobody's child, whatever owner it names [A8]."""
-    labelled: bool = False
-    """It names a bizrq itself."""
-
-    def holds(self, now: int) -> bool:
-        """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
-        interval = self.interval
-        return self.deleted_at is None and interval.end is None and (interval.cut is None or interval.cut > now)
 
 
 class Pods:
