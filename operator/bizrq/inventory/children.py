@@ -55,14 +55,14 @@ class Children:
         return before ^ own
 
     def is_child(self, workload: Workload) -> bool:
-        """Whether an object is counted with its owner. In a circle of owners nobody is."""
+        """Whether an object, in view or about to be, is counted with its owner. In a circle of owners nobody is."""
         met, each = {workload.uid}, workload
         while not self._is_own(each):
-            above = self._above(each)
+            above = self._above(each, workload)
             if above is None:
                 break
             if above.uid in met:
-                return False
+                return above is not workload
             met.add(above.uid)
             each = above
         return each is not workload
@@ -70,12 +70,15 @@ class Children:
     def _is_own(self, workload: Workload) -> bool:
         return workload.owner is None or workload.uid in self._own.get(workload.bizrq, ())
 
-    def _above(self, workload: Workload) -> Workload | None:
-        """The labelled object that ``workload`` names as its owner, of the kind that it names."""
+    def _above(self, workload: Workload, asked: Workload) -> Workload | None:
+        """The labelled object that ``workload`` names as its owner, of the kind that it names.
+
+        ``asked`` is the newest version of itself.
+        """
         owner = workload.owner
         if owner is None:
             return None
-        known = self._workloads.get(owner.uid)
+        known = asked if owner.uid == asked.uid else self._workloads.get(owner.uid)
         if known is not None and (known.kind.group, known.kind.kind) != owner.of_kind:
             return None
         if known is None and owner.of_kind == REPLICA_SET:

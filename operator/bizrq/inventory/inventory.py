@@ -142,7 +142,7 @@ class Inventory:
             workload.demand, workload.bizrq, workload.settled, child,
         ):  # fmt: skip
             self._wake(workload.bizrq)
-        if known is None or bool(known.bizrq) != bool(workload.bizrq):
+        if known is None or (bool(known.bizrq), known.owner) != (bool(workload.bizrq), workload.owner):
             self._decide_anew(self._children.below(workload.uid))
 
     def remove_workload(self, uid: str, version: int, seen: int | None = None) -> None:
