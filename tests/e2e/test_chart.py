@@ -99,6 +99,7 @@ def test_workloads_of_one_api_share_a_rule_and_scale_has_only_kinds_that_scale()
         ("apps", "v1", ["deployments", "statefulsets"], both),
         ("argoproj.io", "v1alpha1", ["rollouts"], both),
         ("batch", "v1", ["jobs"], both),
+        ("", "v1", ["pods/resize"], ["UPDATE"]),
     ]
     assert rules(made["scale"]) == [
         ("apps", "v1", ["deployments/scale", "statefulsets/scale"], ["UPDATE"]),

@@ -4,9 +4,9 @@ import contextlib
 import json
 import re
 import time
-import urllib.request
 
 import pytest
+import requests
 
 from bizrq.domain.bizrq import LABEL
 from testbed.cluster import Cluster
@@ -163,7 +163,8 @@ def web(team, namespace, replicas=0, *, labelled_pods=False, name="web"):
     if not team:
         raw["metadata"]["labels"] = {}
     if labelled_pods:
-        raw["spec"]["template"]["metadata"]["labels"][LABEL] = labelled_pods if isinstance(labelled_pods, str) else team.name
+        group = labelled_pods if isinstance(labelled_pods, str) else team.name
+        raw["spec"]["template"]["metadata"]["labels"][LABEL] = group
     return raw
 
 
@@ -242,7 +243,7 @@ def test_a_bare_pod_is_resized_as_a_workload_grows(bed, team, namespace):
         bed.kubectl("patch", "pod", "one", f"--namespace={namespace}", "--subresource=resize", f"--patch={patch}",
                     user="alice")  # fmt: skip
 
-    with pytest.raises(KubectlFailed, match="exceeded quota: .*requested: limits.cpu=7, used: limits.cpu=4"):
+    with pytest.raises(KubectlFailed, match=r"exceeded quota: .*requested: limits.cpu=7, used: limits.cpu=4"):
         resize("11")
     resize("6")
     stays(team, {CPU: "6"})
@@ -427,7 +428,7 @@ def test_where_a_label_is_required_a_forged_child_needs_one_and_is_charged(bed, 
         pod("huge", None, namespace, cores="100", owner=owned_by(harmless)),
         replica_set("huge", None, namespace, cores="100", owner=owned_by(harmless)),
     ):
-        with pytest.raises(KubectlFailed, match="requires the label .*alice is none of the controllers"):
+        with pytest.raises(KubectlFailed, match=r"requires the label .*alice is none of the controllers"):
             bed.create(raw)
     with pytest.raises(KubectlFailed, match="exceeded quota"):
         bed.create(pod("huge", team, namespace, cores="100", owner=owned_by(harmless)))
@@ -443,5 +444,5 @@ def test_pods_that_their_owner_cannot_have_are_counted_in_a_metric(bed, team, na
     for name in ("a", "b"):
         bed.create(pod(name, None, namespace, owner=owned_by(harmless, kind="Deployment")))
     running(bed, namespace, 2)
-    wait_until(lambda: f'bizrq_pods_beyond_demand{{bizrq="{team.name}"}} 2.0' in urllib.request.urlopen(bed.controller.metrics_url).read().decode(),
-               "the metric says it", 20)  # fmt: skip
+    line = f'bizrq_pods_beyond_demand{{bizrq="{team.name}"}} 2.0'
+    wait_until(lambda: line in requests.get(bed.controller.metrics_url, timeout=10).text, "the metric says it", 20)

@@ -127,6 +127,6 @@ def test_a_believed_child_that_somebody_grows_is_charged_in_full():
         world.writes("A")
         grown = world.finish(world.change("w1", cpu=2, by="alice"))
         assert grown.is_stored
-        world.storage.makers[world.storage.current("w1")["metadata"]["uid"]] = "alice"
+        world.storage.makers[world.uid_of("w1")] = "alice"
         world.check()
         assert used(world, "A") == 3

@@ -24,7 +24,19 @@ from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
 from tests.support.cas_store import CasStore, StoreReads
 from tests.support.clocks import HandClock
 
-__all__ = ["DEPLOYMENT", "JOB", "ONE_CORE", "Controller", "job", "job_pod", "owned_object", "pod_object", "running", "team", "until"]
+__all__ = [
+    "DEPLOYMENT",
+    "JOB",
+    "ONE_CORE",
+    "Controller",
+    "job",
+    "job_pod",
+    "owned_object",
+    "pod_object",
+    "running",
+    "team",
+    "until",
+]
 
 DEPLOYMENT, JOB = built_in()[:2]
 

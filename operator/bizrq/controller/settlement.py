@@ -113,7 +113,7 @@ class Settlement:
         return lines
 
     def _stands(self, line: str, bizrq: str) -> bool:
-        """Whether a line is the mark of a child that is in view: it goes with that, and there is nothing to find out."""
+        """Whether a line is the mark of a child that is in view: it goes with that, so there is nothing to look for."""
         try:
             claim = parse_claim(line)
         except ClaimError:

@@ -28,13 +28,13 @@ def open_claims(
     settled: Container[str] = (),
     is_own: Callable[[Claim], bool] = lambda _: False,
 ) -> list[str]:
-    """The lines whose outcome is not in view yet, and the marks of those that are counted although they are children.
+    """The lines whose outcome is not in view yet, and the marks of children that are counted [A8].
 
     ``seen`` gives the newest version in view of an object and UID. A claim closes when that is later than the version
     it was decided on: then the observed amounts tell how the request ended. ``settled`` are lines that a live read has
     closed. Lines of a form to come stay; what is no line of any form goes.
 
-    ``is_own`` tells of a claim marked ``own`` whose outcome is known whether its object is still such a child here [A8].
+    ``is_own`` tells of a claim marked ``own``, whose outcome is known, whether its object still is such a child here.
     """
     kept = []
     for line in lines:

@@ -150,8 +150,8 @@ def may_not_use(user: str, bizrq: str, namespace: str) -> str:
 def label_of_owner(owner: str, bizrq: str) -> str:
     """Behind the refusal of a child that names a bizrq which its owner is not charged to [A8]."""
     return (
-        f'; its owner, {owner}, is not counted for "{bizrq}": the label belongs on the object that you deploy, and not on '
-        "its template alone"
+        f'; its owner, {owner}, is not counted for "{bizrq}": the label belongs on the object that you deploy, and not '
+        "on its template alone"
     )
 
 

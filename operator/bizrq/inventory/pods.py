@@ -83,8 +83,8 @@ class Pods:
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
 
-        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end. A pod that is a workload
-        of its own is its own controller, and nobody else's.
+        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end. A pod that is a
+        workload of its own is its own controller, and nobody else's.
         """
         milli: dict[str, int] = {}
         count = 0

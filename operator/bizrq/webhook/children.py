@@ -53,7 +53,10 @@ class Children:
         self._reads, self._trusted = reads, trusted
 
     async def parentage(self, request: Request, raw: JSON) -> Parentage | None:
-        """That of ``raw``, the object of a request; None of what names no controlling owner. Raises ``ClusterError``."""
+        """That of ``raw``, the object of a request; None where it names no controlling owner.
+
+        Raises ``ClusterError``.
+        """
         owner = controller_of(raw)
         if owner is None:
             return None
@@ -74,7 +77,10 @@ class Children:
         return not await self._bizrq_of(owner, namespace)
 
     async def is_own(self, raw: JSON) -> bool:
-        """Whether the claims of the bizrq that ``raw`` names mark it as a workload of its own. Raises ``ClusterError``."""
+        """Whether the claims of the bizrq that ``raw`` names mark it as a workload of its own.
+
+        Raises ``ClusterError``.
+        """
         bizrq = await self._reads.bizrq(raw["metadata"]["labels"][LABEL])
         return bizrq is not None and raw["metadata"]["uid"] in owned_by_itself(bizrq.claims)
 

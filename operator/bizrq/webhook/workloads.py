@@ -58,7 +58,10 @@ class WorkloadReviews:
         self._claiming, self._reads, self._gpus, self._policy = claiming, reads, gpus, policy
 
     async def review(self, request: Request, deadline: float) -> Verdict:
-        """A create or an update of a workload, or a resize of a pod. Raises ``ClusterError`` where the API server cannot be asked."""
+        """A create or an update of a workload, or a resize of a pod.
+
+        Raises ``ClusterError`` where the API server cannot be asked.
+        """
         kind = self._kind(request)
         # A pod that is a workload of its own is its own template: resizing it changes the demand [A15].
         if kind is None or (request.sub_resource and (kind.id, request.sub_resource) != ("pods", "resize")):

@@ -147,9 +147,8 @@ class Request:
 
     def _parts(self, now: JSON) -> JSON:
         assert self._wanted is not None
-        metadata = {**now["metadata"], **{
-            field: self._wanted["metadata"].get(field) for field in ("labels", "generation", "annotations", "ownerReferences")
-        }}  # fmt: skip
+        fields = ("labels", "generation", "annotations", "ownerReferences")
+        metadata = {**now["metadata"], **{field: self._wanted["metadata"].get(field) for field in fields}}
         return {"spec": self._wanted["spec"], "metadata": metadata}
 
     def _asked(self) -> tuple[str, Review]:
@@ -171,7 +170,8 @@ class Request:
         return handler, Review(
             uid="review", kind=kind, resource=resource, operation=operation, name=self.change.name,
             namespace=namespace, object=new, old_object=old,
-            sub_resource="scale" if self.change.scale is not None else "", user_info=UserInfo(username=self.change.user),
+            sub_resource="scale" if self.change.scale is not None else "",
+            user_info=UserInfo(username=self.change.user),
         )  # fmt: skip
 
 

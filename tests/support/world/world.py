@@ -301,10 +301,14 @@ class World:
         if is_bizrq(raw) and before is not None:
             self.invariants.hard_changed(before, raw)
 
-    def _reference(self, owner: str) -> JSON:
-        now = self.storage.current(owner)
+    def uid_of(self, name: str) -> str:
+        """The UID of an object that is there."""
+        now = self.storage.current(name)
         assert now is not None
-        uid = now["metadata"]["uid"]
+        return str(now["metadata"]["uid"])
+
+    def _reference(self, owner: str) -> JSON:
+        uid = self.uid_of(owner)
         return {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner, "uid": uid, "controller": True}
 
     def _uid(self, name: str) -> str:

@@ -34,7 +34,9 @@ def child(owner=None, **fields):
 
 
 def mark(raw, kind):
-    line = Claim(raw["metadata"]["uid"], 0, f"{kind}/shop/x", "2026-01-05T09:59:58.214Z", amounts({}), {}, own=True).line()
+    line = Claim(
+        raw["metadata"]["uid"], 0, f"{kind}/shop/x", "2026-01-05T09:59:58.214Z", amounts({}), {}, own=True
+    ).line()
     return lambda inventory: inventory.put_bizrq(read(bizrq("team", status={"claims": [line]}, version=9)))
 
 
@@ -75,8 +77,8 @@ POD = {"pods": 1, "count/pods": 1}
         pytest.param([see(web()), see(child(ref("Deployment", "web")))], WEB, id="a child"),
         pytest.param([see(web()), see(replica_set(ref("Deployment", "web"))), see(child(ref("ReplicaSet", "web-1")))],
                      WEB, id="a grandchild"),
-        pytest.param([see(web()), see_bare(replica_set(ref("Deployment", "web"))), see(child(ref("ReplicaSet", "web-1")))],
-                     WEB, id="over a ReplicaSet without a label"),
+        pytest.param([see(web()), see_bare(replica_set(ref("Deployment", "web"))),
+                      see(child(ref("ReplicaSet", "web-1")))], WEB, id="over a ReplicaSet without a label"),
         pytest.param([see(replica_set()), see(child(ref("ReplicaSet", "web-1")))], RS, id="of an unowned ReplicaSet"),
         pytest.param([see(child())], POD, id="a bare pod"),
         pytest.param([see(child(ref("ReplicaSet", "web-1")))], POD, id="of an owner that nobody knows"),
@@ -112,7 +114,7 @@ def test_two_that_own_each_other_are_both_counted():
 
 def test_a_child_is_counted_once_its_owner_is_gone_or_its_own_reference_is():
     """[A8] and wakes the bizrq."""
-    woken = []
+    woken: list[str] = []
     inventory = Inventory(woken.append, DEFAULT_GPU_RESOURCES)
     for event in (see(web()), see(child(ref("Deployment", "web")))):
         event(inventory)

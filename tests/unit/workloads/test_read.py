@@ -55,7 +55,9 @@ def test_a_pod_is_its_own_template_and_demands_nothing_once_it_is_terminal(phase
 
 
 def test_what_a_pod_holds_is_told_by_itself_whatever_its_runtime_class_says_later():  # [P3]
-    raw = pod(spec={**pod_spec(container(limits={"cpu": "1"}), overhead={"cpu": "250m"}), "runtimeClassName": "sandbox"})
+    raw = pod(
+        spec={**pod_spec(container(limits={"cpu": "1"}), overhead={"cpu": "250m"}), "runtimeClassName": "sandbox"}
+    )
     assert read(raw, POD).runtime_classes == frozenset()
     assert texts(read(raw, POD).demand)["requests.cpu"] == "1250m"
 
