@@ -147,8 +147,8 @@ def replica_set(name, team, namespace, *, cores="1", replicas=1, owner=None, lab
     metadata = {"name": name, "namespace": namespace, "labels": labels}
     metadata |= {"ownerReferences": [owner]} if owner else {}
     template = {"metadata": {"labels": {"app": name, **(labels if labelled_pods else {})}}, "spec": spec(cores)}
-    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata,
-            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}}  # fmt: skip
+    of = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": of}
 
 
 def owned_by(raw, **changes):
@@ -168,12 +168,12 @@ def web(team, namespace, replicas=0, *, labelled_pods=False, name="web"):
     return raw
 
 
-def running(bed, namespace, count, selector=""):
-    wait_until(
-        lambda: sum(each["status"].get("phase") == "Running"
-                    for each in bed.get("pods", f"--namespace={namespace}", f"--selector={selector}")["items"]) == count,
-        f"{count} pods run", 30,
-    )  # fmt: skip
+def running(bed, namespace, count):
+    def are():
+        pods = bed.get("pods", f"--namespace={namespace}")["items"]
+        return sum(each["status"].get("phase") == "Running" for each in pods) == count
+
+    wait_until(are, f"{count} pods run")
 
 
 # --- workloads of their own ------------------------------------------------------------------------------------------
