@@ -241,9 +241,8 @@ async def figures(controller, name="team"):
 
 
 def running(raw, version=80):
-    raw = pod("web-1-a", spec=raw["spec"], phase="Running", node="n", scheduled=NOW - 100, version=version,
-              labels=raw["metadata"]["labels"]) | {"kind": "Pod"}  # fmt: skip
-    return raw
+    return pod("web-1-a", spec=raw["spec"], phase="Running", node="n", scheduled=NOW - 100, version=version,
+               labels=raw["metadata"]["labels"])  # fmt: skip
 
 
 async def test_a_pod_of_its_own_is_marked_and_counted_until_it_is_gone(controller, store, clock):
