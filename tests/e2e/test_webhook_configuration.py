@@ -231,21 +231,24 @@ def test_a_pod_with_a_label_is_asked_about_when_it_is_resized(cluster, admin, sp
     ],
 )
 def test_a_new_controlling_owner_is_asked_about(admin, space, reviews, before, after, count):
-    """[A8] Behind it a workload could hide."""
-    owners = {name: deployment(admin, name, namespace=space, replicas=0) for name in ("web", "other")}
+    """[A8] Behind it a workload could hide. (Here these are ConfigMaps, whose references no controller puts right.)"""
+    owners = {
+        name: pykube.ConfigMap(admin, {"metadata": {"name": f"owner-{name}", "namespace": space}})
+        for name in ("web", "other")
+    }
     with created(*owners.values()):
 
         def references(named):
             return [
-                {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": owners[name].metadata["uid"],
-                 "controller": controls}
+                {"apiVersion": "v1", "kind": "ConfigMap", "name": owners[name].name,
+                 "uid": owners[name].metadata["uid"], "controller": controls}
                 for name, controls in named
             ]  # fmt: skip
 
         owned = pykube.ReplicaSet(admin, replica_set("rs", space, GROUP, references(before)))
         with created(owned), reviews.meanwhile() as asked:
             owned.patch({"metadata": {"ownerReferences": references(after)}})
-    assert [line for line in asked if line.endswith(" rs")] == ["/workloads UPDATE replicasets rs"] * count
+    assert asked == ["/workloads UPDATE replicasets rs"] * count
 
 
 def test_a_workload_may_always_be_deleted(admin, space, reviews):

@@ -212,7 +212,7 @@ class WorkloadReviews:
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
         """What the object would demand with another replica count, where it has exactly one group of pods."""
         workload = version.workload
-        if len(workload.groups) != 1:
+        if len(workload.groups) != 1 or not all(each.replicas for each in kind.pod_groups):
             return None
         pod, models = workload.groups[0].held_under(version.overheads), workload.models
         return lambda replicas: demand([PodGroup(replicas, pod)], models, self._gpus, count=kind.count_key)
