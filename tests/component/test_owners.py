@@ -310,6 +310,19 @@ async def test_the_hours_of_a_pod_of_its_own_are_those_of_the_bizrq_it_names(con
     assert (await controller.write("team"))["cash"]["rate"].get("limits.cpu", "0") == "0"
 
 
+async def test_a_pod_whose_owner_is_gone_keeps_the_home_it_has(controller):
+    """[A8, C7] with the models that its owner named; it is counted by itself."""
+    await controller.write("team")
+    controller.workload(web(cpu_type="A4"))
+    raw = owned(running(a_pod()), *WEB)
+    for see in (controller.pod, controller.workload):
+        see(raw)
+    controller.workload_deleted(web(), 90)
+    (seen,) = controller.inventory.pods.of("team")
+    assert (seen.alone, seen.home.models.cpu) == (True, "A4")
+    assert await figures(controller) == ("4", "1", "1")
+
+
 async def test_a_bare_pod_that_is_gone_before_its_workload_is_known_is_charged(controller, store):
     """[A8, C2] It waits for that, as others wait for their owner."""
     await controller.write("team")

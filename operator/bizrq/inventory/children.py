@@ -57,7 +57,7 @@ class Children:
     def is_child(self, workload: Workload) -> bool:
         """Whether an object, in view or about to be, is counted with its owner. In a circle of owners nobody is."""
         met, each = {workload.uid}, workload
-        while not self._is_own(each):
+        while each.owner is not None and not self.is_marked(each):
             above = self._above(each, workload)
             if above is None:
                 break
@@ -67,8 +67,9 @@ class Children:
             each = above
         return each is not workload
 
-    def _is_own(self, workload: Workload) -> bool:
-        return workload.owner is None or workload.uid in self._own.get(workload.bizrq, ())
+    def is_marked(self, workload: Workload) -> bool:
+        """Whether the claims of its bizrq mark an object as a workload of its own."""
+        return workload.uid in self._own.get(workload.bizrq, ())
 
     def _above(self, workload: Workload, asked: Workload) -> Workload | None:
         """The labelled object that ``workload`` names as its owner, of the kind that it names.

@@ -179,7 +179,8 @@ class Inventory:
         self._homes.pop(workload.uid, None)
         if workload.bizrq and not child:
             self._homes[workload.uid] = Home(workload.bizrq, workload.models, workload.namespace)
-        self.pods.stands_alone(workload.uid, self._homes.get(workload.uid))
+        marked = self._children.is_marked(workload)
+        self.pods.stands_alone(workload.uid, self._homes.get(workload.uid), never_a_child=marked)
         for controller in self.owners.controllers_of(workload.uid):
             self.pods.owner_known(controller)
 

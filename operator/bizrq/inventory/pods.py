@@ -201,10 +201,11 @@ class Pods:
         if pod_itself is not None:
             self._settle_in(pod_itself)
 
-    def stands_alone(self, uid: str, home: Home | None) -> None:
+    def stands_alone(self, uid: str, home: Home | None, *, never_a_child: bool = False) -> None:
         """A pod is a workload of its own, or None: counted with its owner, if it is a pod at all [A8].
 
-        One that was taken for its owner's before goes over with all it has cost.
+        One whose owner is gone keeps the home it has [C7]. One that was ``never_a_child``, and was taken for one
+        before, goes over with all it has cost.
         """
         pod = self._by_uid.get(uid) or self._lone_gone.pop(uid, None)
         if pod is None:
@@ -212,7 +213,7 @@ class Pods:
         if home is None or home.namespace != pod.namespace:
             pod.alone = False
             return
-        if pod.home is not None and not pod.alone and pod.home != home:
+        if never_a_child and pod.home is not None and not pod.alone and pod.home != home:
             self._leave_home(pod)
             self._touched(pod.home.bizrq)
             pod.home = None
