@@ -42,6 +42,12 @@ class Annotations(msgspec.Struct, gc=False):
     mirror: str | None = msgspec.field(name="kubernetes.io/config.mirror", default=None)
 
 
+class Labels(msgspec.Struct, gc=False):
+    """The one label that matters."""
+
+    bizrq: str | None = msgspec.field(name="biz.group.resource.quota", default=None)
+
+
 class Metadata(msgspec.Struct, rename="camel", gc=False):
     """What every object has."""
 
@@ -53,6 +59,7 @@ class Metadata(msgspec.Struct, rename="camel", gc=False):
     deletion_grace_period_seconds: int | None = None
     owner_references: list[OwnerReference] | None = None
     annotations: Annotations | None = None
+    labels: Labels | None = None
     managed_fields: msgspec.Raw = _NOTHING
 
     @property

@@ -33,6 +33,10 @@ class Pod(Charged, eq=False, gc=False):
     """Number of the last list that had it."""
     owner_kind: str = ""
     """Kind of its controller."""
+    alone: bool = False
+    """It is, or was, a workload of its own: nobody's child, whatever owner it names [A8]."""
+    labelled: bool = False
+    """It names a bizrq itself."""
     held_before: Past = ()
     """Its closed segments, where it was resized in place."""
 

@@ -1,7 +1,8 @@
 """Which pods exist, or are gone and not yet settled, by bizrq?
 
 A pod belongs to the bizrq that its workload names, and keeps it when the workload goes first; where the workload
-moved, each bizrq has a share of it [C7]. A pod that is gone stays until statuses that cover its deletion have been
+moved, each bizrq has a share of it [C7]. One that is a workload of its own belongs to the bizrq that it names itself
+[A8]. A pod that is gone stays until statuses that cover its deletion have been
 stored [C4].
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -28,7 +29,7 @@ from bizrq.inventory.pod import Pod
 from bizrq.inventory.strays import Strays
 from bizrq.inventory.uncovered import Uncovered
 
-__all__ = ["Pod", "Pods"]
+__all__ = ["Pods"]
 
 UNKNOWN_BIZRQ_SECONDS: Final = 60
 """How long a pod that is gone waits for its bizrq to become known."""
@@ -36,17 +37,13 @@ UNKNOWN_BIZRQ_SECONDS: Final = 60
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
 
-class StaysOf(Protocol):
-    """Tells where the pods of a controller in a namespace belong, made at that time."""
-
-    def __call__(self, controller: str, namespace: str, created: int) -> tuple[Stay, ...]:
-        """Their stays, oldest first; none where nothing is known of a home."""
-
-
 class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
-    def __init__(self, stays_of: StaysOf, touched: Callable[[str], None], gpus: GpuResources) -> None:
+    def __init__(
+        self, stays_of: Callable[[Pod], tuple[Stay, ...]], touched: Callable[[str], None], gpus: GpuResources
+    ) -> None:
+        """``stays_of`` tells where a pod belongs, oldest first; nothing where no home is known."""
         self._stays_of, self._wake = stays_of, touched
         self._by_uid: dict[str, Pod] = {}
         self._by_owner: dict[str, set[Pod]] = {}
@@ -59,9 +56,9 @@ class Pods:
         """The bizrqs whose pods something happened to since somebody took their names out of it."""
         self._listing = False
         self._replaying = False
-        self._list = 0
+        self.lists = 0
         """Lists begun; each pod knows the last that had it."""
-        self._version = -1
+        self.version = -1
         self._newest = 0
         self._good = 0
         """The last instant at which the watch was known to bring what happens: an event or a bookmark came."""
@@ -92,18 +89,19 @@ class Pods:
         """Whether a controller has pods that were scheduled, before an instant if one is given."""
         return any(
             pod.interval.start is not None and (before is None or pod.interval.start < before)
-            for pod in self._by_owner.get(controller, ())
+            for pod in self._controlled_by(controller)
         )
 
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
 
-        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end.
+        Terminal ones hold nothing, nor do those past their cut, which will never be seen to end. A pod that is a
+        workload of its own is its own controller, and nobody else's.
         """
         milli: dict[str, int] = {}
         count = 0
         for owner in controllers:
-            for pod in self._by_owner.get(owner, ()):
+            for pod in self._controlled_by(owner):
                 if pod.holds(now) and pod.held is not None:
                     count += 1
                     for key, amount in self.holdings.amounts(pod.held, models).items():
@@ -119,16 +117,6 @@ class Pods:
             if not pod.stays and pod.owner is not None and pod.last_list and pod.owner_kind in kinds and pod.holds(now)
         }
 
-    @property
-    def lists(self) -> int:
-        """How many lists have begun."""
-        return self._list
-
-    @property
-    def version(self) -> int:
-        """Up to which version everything that happened to pods is known; -1 before the first list."""
-        return self._version
-
     def knows(self, listed: Mapping[str, int]) -> bool:
         """Whether each of these pods, versions by UID, is in view at that version or a later one."""
         return all(
@@ -137,7 +125,8 @@ class Pods:
 
     def has_owner(self, uid: str) -> bool:
         """Whether a pod is known that this UID controls."""
-        return uid in self._by_owner
+        pod = self._by_uid.get(uid)
+        return uid in self._by_owner or (pod is not None and pod.alone)
 
     def view(self, now: int) -> Seen:
         """The view that a status may claim to have seen at ``now``.
@@ -147,7 +136,7 @@ class Pods:
         """
         self.strays.let_go(now, self._drop)
         first = self.strays.first
-        return Seen(self._version if first is None else min(self._version, first - 1), self._newest)
+        return Seen(self.version if first is None else min(self.version, first - 1), self._newest)
 
     def oldest_uncovered(self, now: int) -> int | None:
         """The oldest event that no stored status is known to cover; None if there is none."""
@@ -178,11 +167,11 @@ class Pods:
     def list_began(self) -> None:
         """A list begins."""
         self._listing = True
-        self._list += 1
+        self.lists += 1
 
     def listed(self, item: PodObject, at: int) -> None:
         """An item of a list."""
-        self._put(item, at).last_list = self._list
+        self._put(item, at).last_list = self.lists
 
     def list_ended(self, version: int, began: int) -> None:
         """What was not listed went unseen: charged to the last instant the view was known good [C6].
@@ -192,15 +181,15 @@ class Pods:
         self._listing = False
         if self._replaying:
             return
-        good, before = self._good, self._version
-        for pod in [pod for pod in self._by_uid.values() if pod.last_list != self._list]:
+        good, before = self._good, self.version
+        for pod in [pod for pod in self._by_uid.values() if pod.last_list != self.lists]:
             self.vanished += 1
             if pod.interval.end is None:
                 pod.doubt = max(0, stop_at(pod.interval, began) - max(good, pod.interval.start or began))
                 pod.interval = replace(pod.interval, end=good, source=EndSource.OBSERVED)
             pod.deleted_after = before
             self._gone(pod, version, began)
-        self._version = max(self._version, version)
+        self.version = max(self.version, version)
         self._newest = max(self._newest, began)
         self._good = began
         if self.known_since is None:
@@ -217,7 +206,7 @@ class Pods:
         version = int(item.metadata.resource_version)
         pod = self._by_uid.get(item.metadata.uid)
         if pod is None:
-            if version <= self._version:
+            if version <= self.version:
                 return  # told already
             pod = self._new(item)
         self._apply(pod, item, version, at)
@@ -227,8 +216,8 @@ class Pods:
     def passed(self, version: int, at: int) -> None:
         """Nothing else happened up to ``version``."""
         self._good = at
-        self._version = max(self._version, version)
-        self.strays.mark(self._version, at)
+        self.version = max(self.version, version)
+        self.strays.mark(self.version, at)
 
     # --- attribution ---
 
@@ -236,6 +225,9 @@ class Pods:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
         for pod in list(self._by_owner.get(owner, ())):
             self._settle_in(pod)
+        pod_itself = self._by_uid.get(owner) or self.strays.lone.get(owner)
+        if pod_itself is not None:
+            self._settle_in(pod_itself)
 
     def covered(self, bizrq: str, seen: int) -> None:
         """A stored status of a bizrq covers everything up to ``seen``: let go of its pods that were gone by then [C4].
@@ -268,7 +260,7 @@ class Pods:
         self.strays.clear(known_since)
         self.known_since = known_since
         self._replaying = False
-        self._version = -1 if known_since is None else known_since
+        self.version = -1 if known_since is None else known_since
 
     def _let_go(self, bizrq: str, which: Callable[[Pod], bool]) -> None:
         for pod in [pod for pod in self._by_bizrq.get(bizrq, ()) if which(pod)]:
@@ -308,6 +300,7 @@ class Pods:
         facts = facts_of(item)
         self._set_interval(pod, follow(facts, pod.interval, at))
         pod.version = version
+        pod.labelled = item.metadata.labels is not None and item.metadata.labels.bizrq is not None
         held_now = self.holdings.of(item, infeasible=facts.infeasible)
         if held_now is not pod.held_now:
             self._hold(pod, held_now, facts, version, at)
@@ -319,8 +312,8 @@ class Pods:
             pod.created = facts.created
             self._settle_in(pod)
         if not self._listing:
-            self._version = max(self._version, version)
-            self.strays.mark(self._version, at)
+            self.version = max(self.version, version)
+            self.strays.mark(self.version, at)
         told = max(facts.created, facts.scheduled or 0, facts.started or 0, facts.completed or 0)
         if self._newest < told <= at:
             self._newest = told
@@ -332,6 +325,15 @@ class Pods:
         if interval.noted is not before.noted:
             self._noted.update(interval.noted[len(before.noted) :])
         pod.interval = interval
+
+    def _controlled_by(self, uid: str) -> Iterator[Pod]:
+        """The pods that belong to a controller; to a pod that is a workload of its own, itself."""
+        for pod in self._by_owner.get(uid, ()):
+            if not pod.alone:
+                yield pod
+        pod_itself = self._by_uid.get(uid)
+        if pod_itself is not None and pod_itself.alone:
+            yield pod_itself
 
     def _hold(self, pod: Pod, held_now: Held, facts: PodFacts, version: int, at: int) -> None:
         """It holds something else: it is seen for the first time, or was resized in place."""
@@ -348,9 +350,7 @@ class Pods:
             self._touch(pod, version)
 
     def _settle_in(self, pod: Pod) -> None:
-        if pod.owner is None:
-            return
-        stays = self._stays_of(pod.owner, pod.namespace, pod.created)
+        stays = self._stays_of(pod)
         if not stays or stays is pod.stays:
             return  # it keeps what it has where its workload is forgotten [C7]
         left = {stay.home.bizrq for stay in pod.stays}
@@ -384,7 +384,7 @@ class Pods:
         self._by_uid.pop(pod.uid, None)
         self._resizing.pop(pod.uid, None)
         pod.deleted_at, pod.gone_since = version, at
-        if pod.interval.start is None or pod.owner is None:
+        if pod.interval.start is None or (pod.owner is None and not pod.stays and not pod.labelled):
             self._drop(pod)  # it cost nothing, or nobody
         elif not pod.stays:
             self.strays.add(pod)

@@ -33,16 +33,21 @@ class Strays:
         """Every few seconds, how far the view of pods was."""
         self._earliest: int | None = None
         self._looked_for: set[str] = set()
+        self.lone: dict[str, Pod] = {}
+        """Those of them that name a bizrq themselves, by their UID [A8]."""
 
     def clear(self, known_since: int | None) -> None:
         """The view begins anew; by a replay of what happened after ``known_since``."""
         self._waiting.clear()
+        self.lone.clear()
         self._marks.clear()
         self._earliest = None if known_since is None else max(0, known_since - _BEFORE_REPLAY)
 
     def add(self, pod: Pod) -> None:
         """A pod went, and is at home nowhere."""
         self._waiting.append(pod)
+        if pod.labelled:
+            self.lone[pod.uid] = pod
 
     def mark(self, version: int, at: int) -> None:
         """The view of pods is as late as ``version`` at that instant."""
@@ -56,6 +61,7 @@ class Strays:
         while waiting and (waiting[0].stays or abs(now - waiting[0].gone_since) > UNKNOWN_OWNER_SECONDS):
             pod = waiting.popleft()
             self._looked_for.discard(pod.uid)
+            self.lone.pop(pod.uid, None)
             if not pod.stays:
                 drop(pod)
 

@@ -90,6 +90,12 @@ class ControllerMetrics(_Metrics):
             ["bizrq", "key"],
             registry=self.registry,
         )
+        self.beyond = Gauge(
+            f"{_PREFIX}_pods_beyond_demand",
+            "Pods beyond what their workload demands and may have in a rollout, at the last resync.",
+            ["bizrq"],
+            registry=self.registry,
+        )
         self.vanished = Gauge(
             f"{_PREFIX}_pods_vanished",
             "Pods found gone by comparing lists since the start; their last hours may be missing.",
