@@ -61,27 +61,37 @@ class GoneOwners:
         wanted = self._inventory.pods.strays.to_look_for()
         if wanted is None:
             return
-        names, since = wanted
+        names, versions = wanted
         below = _REPLICA_SET in names
         kinds = [kind for kind in self._kinds if below or kind.kind in names]
-        looks = [self._look(kind.url, {"labelSelector": LABEL}, since, self._workload_gone(kind)) for kind in kinds]
+        labelled = {"labelSelector": LABEL}
+        looks = [self._look(kind.url, labelled, versions, self._workload_gone(kind)) for kind in kinds]
         if below:
-            looks.append(self._look(_REPLICA_SETS_URL, {}, since, self._replica_set_gone))
+            looks.append(self._look(_REPLICA_SETS_URL, {}, versions, self._replica_set_gone))
         await asyncio.gather(*looks)
 
-    async def _look(self, url: str, params: dict[str, str], since: int, gone: Callable[[bytes], None]) -> None:
-        params |= {"resourceVersion": str(since), "timeoutSeconds": str(_WATCH_SECONDS)}
+    async def _look(
+        self, url: str, params: dict[str, str], versions: Iterable[int], gone: Callable[[bytes], None]
+    ) -> None:
         try:
-            async with contextlib.aclosing(self._client.watch(url, params=params)) as lines:
-                async for line in lines:
-                    event = _events.decode(line)
-                    if event.type == "ERROR":
-                        log.info("%s: what went since version %d is not told any more", url, since)
-                        return
-                    if event.type == "DELETED":
-                        gone(event.object)
+            for version in versions:
+                if await self._told(url, params, version, gone):
+                    return
+            log.info("%s: which owners of pods are gone is not told any more", url)
         except ClusterError as error:
             log.warning("%s: it cannot be told which owners of pods are gone: %s", url, error)
+
+    async def _told(self, url: str, params: dict[str, str], since: int, gone: Callable[[bytes], None]) -> bool:
+        """Whether what went since that version was told."""
+        params = {**params, "resourceVersion": str(since), "timeoutSeconds": str(_WATCH_SECONDS)}
+        async with contextlib.aclosing(self._client.watch(url, params=params)) as lines:
+            async for line in lines:
+                event = _events.decode(line)
+                if event.type == "ERROR":
+                    return False
+                if event.type == "DELETED":
+                    gone(event.object)
+        return True
 
     def _workload_gone(self, kind: Kind) -> Callable[[bytes], None]:
         def gone(raw: bytes) -> None:

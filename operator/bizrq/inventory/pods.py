@@ -57,8 +57,9 @@ class Pods:
         self._listing = False
         self._replaying = False
         self.lists = 0
-        """Lists begun; each pod knows the last that had it."""
+        """How many have begun; each pod knows the last that had it."""
         self.version = -1
+        """Up to which version everything that happened to pods is known; -1 before the first list."""
         self._newest = 0
         self._good = 0
         """The last instant at which the watch was known to bring what happens: an event or a bookmark came."""
@@ -118,7 +119,7 @@ class Pods:
         }
 
     def knows(self, listed: Mapping[str, int]) -> bool:
-        """Whether each of these pods, versions by UID, is in view at that version or a later one."""
+        """Whether each of these pods, versions by UID, is in view as late as that."""
         return all(
             (pod := self._by_uid.get(uid)) is not None and pod.version >= version for uid, version in listed.items()
         )

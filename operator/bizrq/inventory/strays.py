@@ -14,7 +14,7 @@ from bizrq.inventory.pod import Pod
 
 __all__ = ["Strays"]
 
-UNKNOWN_OWNER_SECONDS: Final = 60
+UNKNOWN_OWNER_SECONDS: Final = 30
 """How long a pod that is gone waits for its owner to become known. Owners come by kopf, which may be away for 15 s."""
 
 _MARK_SECONDS: Final = 5
@@ -31,7 +31,7 @@ class Strays:
         self._waiting: deque[Pod] = deque()
         self._marks: deque[tuple[int, int]] = deque(maxlen=_MARKS)
         """Every few seconds, how far the view of pods was."""
-        self._earliest: int | None = None
+        self._known_since: int | None = None
         self._looked_for: set[str] = set()
         self.lone: dict[str, Pod] = {}
         """Those of them that name a bizrq themselves, by their UID [A8]."""
@@ -41,7 +41,7 @@ class Strays:
         self._waiting.clear()
         self.lone.clear()
         self._marks.clear()
-        self._earliest = None if known_since is None else max(0, known_since - _BEFORE_REPLAY)
+        self._known_since = known_since
 
     def add(self, pod: Pod) -> None:
         """A pod went, and is at home nowhere."""
@@ -76,10 +76,11 @@ class Strays:
         """The version at which the first of them went, as far as deletions arrive in order."""
         return self._waiting[0].deleted_at if self._waiting else None
 
-    def to_look_for(self) -> tuple[set[str], int] | None:
-        """The kinds of their owners that nobody looked for yet, and the version after which those may have gone.
+    def to_look_for(self) -> tuple[set[str], list[int]] | None:
+        """The kinds of their owners that nobody looked for yet, and versions after which those may have gone.
 
-        None where there are none, or where what happened then is not known any more.
+        The first version is the best; the API server may not know any more what happened then. None where there are no
+        such owners, or no such version.
         """
         pods = [pod for pod in self._waiting if not pod.stays and pod.uid not in self._looked_for]
         if not pods:
@@ -87,8 +88,10 @@ class Strays:
         self._looked_for.update(pod.uid for pod in pods)
         born = min(pod.created for pod in pods)
         before = [version for at, version in self._marks if at < born]
-        since = before[-1] if before else self._earliest
-        return None if since is None else ({pod.owner_kind for pod in pods}, since)
+        since = before[-1:]
+        if not since and self._known_since is not None:  # 0 would be another question
+            since = [max(1, self._known_since - _BEFORE_REPLAY), self._known_since]
+        return ({pod.owner_kind for pod in pods}, since) if since else None
 
 
 def _gone_at(pod: Pod) -> int:
