@@ -129,7 +129,11 @@ async def test_after_a_conflict_the_figures_are_counted_anew_on_the_fresh_object
 async def test_what_this_version_does_not_know_is_sent_back_as_it_was(controller, store):
     """A writer sends back the object it read, changed in place."""
     claim = "1 uid 7 deployments.apps/shop/web 2026-01-05T09:59:58.214Z pods=1:0"
-    future = {"claims": [claim], "tomorrow": {"x": 1}, "cash": {"absorbed": ["uid-9"], "uncertain": {"limits.cpu": "5"}}}
+    future = {
+        "claims": [claim],
+        "tomorrow": {"x": 1},
+        "cash": {"absorbed": ["uid-9"], "uncertain": {"limits.cpu": "5"}},
+    }
     store.put({**store.raw("team"), "status": future})
     controller.see("team")
     status = await controller.write("team")

@@ -61,8 +61,13 @@ async def begun(steps):
         "_resync": steps.part("resync"),
         "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
         "_inventory": SimpleNamespace(
-            bizrqs_listed=lambda *_: None, bizrqs=(), workloads=(), pods=(), workloads_listed=None,
-            vouch=lambda floor: steps.taken.append(floor), pods_known=lambda: steps.taken.append("pods known"),
+            bizrqs_listed=lambda *_: None,
+            bizrqs=(),
+            workloads=(),
+            pods=(),
+            workloads_listed=None,
+            vouch=steps.taken.append,
+            pods_known=lambda: steps.taken.append("pods known"),
         ),
     }
     task = asyncio.create_task(process._work())

@@ -145,5 +145,3 @@ def test_in_quiet_time_the_ledger_grows_by_rate_times_time(pods: list[Charged], 
 
 def test_carrying_leaves_keys_without_a_rate_as_they_are() -> None:
     assert carried(Books({CPU: 5, GPU: 7}, rate={CPU: 2000}), 10) == {CPU: 20_005, GPU: 7}
-
-

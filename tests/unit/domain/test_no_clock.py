@@ -46,9 +46,7 @@ def everything_that_knows_of_time() -> list[Any]:
     books = accrue(kept, pods, keys=team.cash_keys, view=Seen(9, NOW), periods=[period], now=NOW)
     every_week, before = CashPeriod(Every.WEEK, "Europe/Berlin"), NOW - 30 * 86_400
     state, _ = roll(None, every_week, created=before, booked=None, now=NOW)
-    counted = Counted(
-        own=amounts({"limits.cpu": "3"}), children={}, books=books, period=state, now=NOW, writer="w.1"
-    )
+    counted = Counted(own=amounts({"limits.cpu": "3"}), children={}, books=books, period=state, now=NOW, writer="w.1")
     status = new_status(team, counted)
     return [
         state,
