@@ -65,7 +65,8 @@ def books_now(
     written = bizrq.reconciled if bizrq.reconciled is not None else bizrq.created
     if len(periods) > 1:
         books = replace(books, uncertain={})  # what was doubtful belongs to the period before
-    complete = _complete(bizrq, books, inventory)
+    # Of which deletions it knows, a status does not tell that claims to know all.
+    complete = _complete(bizrq, books, inventory) if believe_seen else pods.version
     if complete is not None:
         books = replace(books, seen=_vouched(books, inventory, written))
         books = rebase(

@@ -14,7 +14,7 @@ from tests.support.books import CPU
 from tests.support.build import NOW, bizrq, read
 from tests.support.cas_store import CasStore
 from tests.support.clocks import HandClock
-from tests.support.controller import Controller, job, job_pod
+from tests.support.controller import Controller, job, job_pod, pod_object
 
 OPEN = State(Period(NOW - 3600))
 WALKED, CARRIED = 100_000, 5_000_000 + 7000 * 60
@@ -175,6 +175,18 @@ def test_a_view_from_the_future_that_is_not_believed_is_one_of_nothing(inventory
     assert books.rebased
     assert books.seen is not None
     assert books.seen.version == 60
+
+
+def test_a_deletion_that_such_a_status_may_have_settled_is_not_settled_twice(inventory):
+    """[C4, C6] it errs low, and says so, whatever the floor vouches for."""
+    inventory.vouch(Floor(60, NOW - 30))
+    inventory.pods.deleted(
+        pod_object(job_pod("a", scheduled=NOW - 100, created=NOW - 100, finished=[NOW - 70], phase="Succeeded",
+                           version=61)), NOW - 65,
+    )  # fmt: skip
+    settled = team(seen="900 2026-01-05T09:59:59Z", cash={"ledger": {CPU: "30000"}, "settled": {CPU: "30000"}})
+    books = books_now(settled, inventory, now=NOW, closed=[], state=OPEN, believe_seen=False)
+    assert books.ledger == {CPU: 30_000}
 
 
 def test_another_writer_inside_a_gap_of_our_watch_is_a_reason_to_rebase():

@@ -224,3 +224,44 @@ def test_after_a_replay_the_floor_stands_for_what_was_replayed():
     controller.inventory.pods.replay_ended()
     controller.inventory.pods_known()
     assert floor(controller) == 60
+
+
+def test_a_floor_of_a_version_that_is_not_there_is_not_believed():
+    """[C4, C5] somebody edited the Lease: events are held against no such floor, and it vouches for no status."""
+    controller = Controller(CasStore(), HandClock())
+    controller.workload(job())
+    lie = Floor(10**9, NOW)
+    controller.inventory.vouch(lie)
+    controller.inventory.put_bizrq(read(bizrq(hard={"cash/limits.cpu": "1"}, cash={"seen": "12 2026-01-05T09:00:00Z"})))
+    controller.inventory.pods.replay_lost()
+    controller.pods_listed([job_pod("a", scheduled=NOW, version=60)], 90)
+    controller.inventory.pods_known()
+    assert controller.inventory.floor is None
+    assert controller.inventory.pods.oldest_uncovered(NOW) == 0
+    controller.inventory.pods.covered("team", 90)
+    assert controller.inventory.next_floor(lie) == lie, "it never goes back"
+    assert controller.inventory.floor is None
+    controller.pod(job_pod("a", scheduled=NOW, finished=[NOW], phase="Succeeded", version=95))
+    assert controller.inventory.pods.oldest_uncovered(NOW) == 95
+
+
+def test_a_floor_of_another_controller_is_taken_over_once_the_view_is_there():
+    """[C4]."""
+    controller = started()
+    assert controller.inventory.next_floor(Floor(70, NOW)) == Floor(70, NOW)
+    assert controller.inventory.floor is None
+    controller.inventory.pods.passed(70, NOW)
+    controller.inventory.next_floor(Floor(70, NOW))
+    assert controller.inventory.floor == Floor(70, NOW)
+
+
+def test_a_status_that_claims_to_have_seen_more_than_this_process_covers_what_this_process_saw():
+    """[C4] whether it is true is found out before it is written; what comes later is held all the same."""
+    controller = started()
+    controller.pod(job_pod("a", scheduled=NOW, version=60))
+    controller.inventory.put_bizrq(
+        read(bizrq(hard={"cash/limits.cpu": "1"}, cash={"seen": "900 2026-01-05T09:00:00Z"}, version=10**6))
+    )
+    assert controller.inventory.pods.oldest_uncovered(NOW) is None
+    controller.pod(job_pod("a", scheduled=NOW, finished=[NOW], phase="Succeeded", version=61))
+    assert controller.inventory.pods.oldest_uncovered(NOW) == 61
