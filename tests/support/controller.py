@@ -162,7 +162,7 @@ def job_pod(name, of="job", **fields):
 
 async def running(controller):
     """The loop of the sync, with wakes going to it."""
-    controller.inventory._wake = controller.inventory.pods._touched = controller.sync.wake
+    controller.inventory._wake = controller.inventory.pods._wake = controller.sync.wake
     return asyncio.create_task(controller.sync.run())
 
 

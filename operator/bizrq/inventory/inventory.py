@@ -66,13 +66,23 @@ class Inventory:
 
     def pods_known(self) -> None:
         """The first view of pods is there: of bizrqs with older statuses anything may have been missed."""
+        if self.floor is not None and self.floor.version > self.pods.version:
+            log.warning("the floor of the Lease, %s, is of a version that is not there yet; not believed", self.floor)
+            self.floor = None
         known, floor = self.pods.known_since, self.floor
         for bizrq in self.bizrqs if known is not None else ():
+            self._cover(bizrq)
             self.pods.uncovered.note(bizrq.name, known or 0, after=floor.version if floor else -1)
+
+    def _cover(self, bizrq: Bizrq) -> None:
+        """What a stored status has seen needs not be kept; of what this process did not see it says nothing here."""
+        if bizrq.books.seen is not None:
+            self.pods.covered(bizrq.name, min(bizrq.books.seen.version, self.pods.version))
 
     def next_floor(self, stored: Floor | None) -> Floor | None:
         """The floor that may follow the one that is stored."""
-        self.vouch(stored)
+        if stored is None or stored.version <= self.pods.version:  # else it is another's, or a lie: one sees later
+            self.vouch(stored)
         if self.pods.known_since is None:
             return stored
         now = self._now()
@@ -93,8 +103,7 @@ class Inventory:
             self.homes.read(bizrq.name, kept_of(bizrq.name, bizrq.moves), self._now())
         if known is None or known.claims != bizrq.claims:
             self._decide_anew(self._children.mark(bizrq.name, owned_by_itself(bizrq.claims)))
-        if bizrq.books.seen is not None:
-            self.pods.covered(bizrq.name, bizrq.books.seen.version)
+        self._cover(bizrq)
         if not ours:
             self._wake(bizrq.name)
         if known is None or known.hard != bizrq.hard or known.used != bizrq.used or known.parent != bizrq.parent:

@@ -164,6 +164,7 @@ class Pods:
     def replay_lost(self) -> None:
         """Of what happened before the next list nothing is known."""
         self._start_anew(known_since=None)
+        self.uncovered.disown()
 
     def list_began(self) -> None:
         """A list begins."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, PodFacts, deleted, follow, is_open, stop_at
-from tests.support.accrued import charged_seconds
+from tests.support.books import charged_seconds
 from tests.support.build import NOW, life
 
 CREATED = NOW - 1000
