@@ -38,8 +38,14 @@ def books() -> None:
 
 @books.command(name="export")
 @click.option("--root", "tops", multiple=True, metavar="NAME", help="Only this group and all below; may be repeated.")
-@click.option("-o", "--output", type=click.File("w", encoding="utf-8", atomic=True), default="-", metavar="FILE",
-              help="Where to write to; by default, stdout.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.File("w", encoding="utf-8", atomic=True),
+    default="-",
+    metavar="FILE",
+    help="Where to write to; by default, stdout.",
+)
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 def export_(tops: tuple[str, ...], output: IO[str], form: str) -> None:
     """Write the books of all groups, or of those named, as they are stored now."""
@@ -58,8 +64,11 @@ def export_(tops: tuple[str, ...], output: IO[str], form: str) -> None:
 @books.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--add", is_flag=True, help="Into books with hours too: add those of the file.")
-@click.option("--replace", is_flag=True,
-              help="Into books with hours too: those of the file in the place of what pods that are gone have cost.")  # fmt: skip
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Into books with hours too: those of the file in the place of what pods that are gone have cost.",
+)
 @click.option("--skip-missing", is_flag=True, help="Leave out groups of the file that are not in the cluster.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with an import of this file that broke off.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be written.")

@@ -85,8 +85,11 @@ def obstacle(bizrq: Bizrq, export_id: str, how: How) -> str | None:
 def _spent(books: Books) -> dict[str, int]:
     """All hours of all periods."""
     total: dict[str, int] = {}
-    for each in (books, *books.history, *([books.previous] if books.previous else [])):
-        for key, amount in each.ledger.items():
+    ledgers = [books.ledger, *(each.ledger for each in books.history)]
+    if books.previous is not None:
+        ledgers.append(books.previous.ledger)
+    for ledger in ledgers:
+        for key, amount in ledger.items():
             if amount:
                 total[key] = total.get(key, 0) + amount
     return dict(sorted(total.items()))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from tests.support.build import NOW, bizrq, read
 HUGE = str(2**70)
 """Bytes x milli x seconds pass 2^63 [C3]."""
 
-CASH = {
+CASH: dict[str, Any] = {
     "ledger": {"limits.cpu": "9000", "requests.memory": HUGE},
     "settled": {"limits.cpu": "4000", "requests.memory": HUGE},
     "rate": {"limits.cpu": "4"},
@@ -67,8 +68,8 @@ def test_a_bizrq_that_nobody_counted_has_empty_books():
 
 # --- which bizrqs ---
 
-TREE = [read(bizrq(name, parent=parent)) for name, parent in
-        {"b": None, "b-kid": "b", "b-grandkid": "b-kid", "a": None, "a-kid": "a", "orphan": "nobody"}.items()]  # fmt: skip
+PARENTS = {"b": None, "b-kid": "b", "b-grandkid": "b-kid", "a": None, "a-kid": "a", "orphan": "nobody"}
+TREE = [read(bizrq(name, parent=parent)) for name, parent in PARENTS.items()]
 
 
 def names(*tops, among=TREE):

@@ -103,7 +103,7 @@ def test_an_object_with_hours_needs_add_or_replace():
     {"history": [{"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z", "ledger": {CPU: "1"}}]},
 ], ids=["of the last period", "of the history"])  # fmt: skip
 def test_hours_of_periods_that_ended_are_hours(cash):
-    assert "have hours already" in obstacle(team(**cash), "e1", How.REFUSE)
+    assert "have hours already" in str(obstacle(team(**cash), "e1", How.REFUSE))
 
 
 def test_an_object_counted_to_nothing_has_no_hours():
@@ -113,19 +113,20 @@ def test_an_object_counted_to_nothing_has_no_hours():
 def test_the_same_file_a_second_time_needs_add():
     raw = team(imported=["e0 r0 t", "e1 r1 t"])
     for how in (How.REFUSE, How.REPLACE):
-        assert obstacle(raw, "e1", how).startswith("this file was imported into it already; --continue leaves it")
+        assert str(obstacle(raw, "e1", how)).startswith("this file was imported into it already; --continue leaves it")
     assert obstacle(raw, "e1", How.ADD) is obstacle(raw, "e2", How.REFUSE) is None
 
 
 def test_nothing_is_put_into_an_object_that_goes():
     raw = read(bizrq("team", hard=HARD, deletion=NOW))
-    assert obstacle(raw, "e1", How.ADD).startswith("it is being deleted; wait until it is gone")
+    assert str(obstacle(raw, "e1", How.ADD)).startswith("it is being deleted; wait until it is gone")
 
 
 # --- periods [C9] ---
 
 MONDAY = NOW - NOW % DAY
-WEEK = Period(MONDAY - 7 * DAY, MONDAY)
+LAST = MONDAY - 7 * DAY
+WEEK = Period(LAST, MONDAY)
 THIS_WEEK = Period(NOW - 100, MONDAY + 7 * DAY)
 """Of an object that was made on the way."""
 
@@ -141,7 +142,7 @@ def test_hours_of_the_week_that_runs_count_in_it():
 
 def test_hours_of_a_week_that_ended_before_the_object_was_made_are_history():
     books = restored(team(), THIS_WEEK, file(period=WEEK, uncertain=cpu(3)), How.REFUSE)
-    assert (books.ledger, books.history) == ({}, (total(WEEK.start, WEEK.end, 1000),))
+    assert (books.ledger, books.history) == ({}, (total(LAST, MONDAY, 1000),))
     assert books.uncertain == {}, "what was doubtful belongs to that week"
 
 
@@ -160,18 +161,18 @@ def test_a_restore_under_another_calendar_grants_nothing_anew(theirs):
 
 
 def test_the_period_before_is_closed_for_good_by_a_restore():
-    """Open, existing pods would be charged in it once more: its ledger has them, its settled would not have the rest."""
-    before = ClosedPeriod(WEEK.start, WEEK.end, cpu(90), cpu(20))
+    """Open, existing pods would be charged in it once more."""
+    before = ClosedPeriod(LAST, MONDAY, cpu(90), cpu(20))
     given = file(period=Period(MONDAY, MONDAY + 7 * DAY), previous=before, history=(total(1, 2, 5),))
     books = restored(team(), THIS_WEEK, given, How.REFUSE)
     assert books.previous is None
-    assert books.history == (total(1, 2, 5), total(WEEK.start, WEEK.end, 90))
+    assert books.history == (total(1, 2, 5), total(LAST, MONDAY, 90))
 
 
 def test_totals_of_two_objects_are_added_and_of_one_are_the_same():
     history = [{"start": "2025-12-29T00:00:00Z", "end": "2026-01-05T00:00:00Z", "ledger": {CPU: "8"}}]
     given = [
-        file(uid=uid, period=Period(MONDAY, MONDAY + 7 * DAY), history=(total(WEEK.start, WEEK.end, 5),))
+        file(uid=uid, period=Period(MONDAY, MONDAY + 7 * DAY), history=(total(LAST, MONDAY, 5),))
         for uid in ("uid-old", "uid-new")
     ]
     added, same = (restored(team(history=history), THIS_WEEK, each, How.ADD) for each in given)
