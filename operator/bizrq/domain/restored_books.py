@@ -170,13 +170,12 @@ def restored_status(bizrq: Bizrq, books: Books, absorbed: Iterable[Absorbed], ma
     known = {each.uid for each in bizrq.absorbed}
     put_list(cash, "absorbed", [*map(str, bizrq.absorbed), *(str(each) for each in absorbed if each.uid not in known)])
     put_list(cash, "imported", [*(cash.get("imported") or ()), str(mark)][-_MARKS:])
-    if bizrq.reconciled is not None:  # else nothing was counted yet, and nothing is granted before it is [A4]
-        _show(status, bizrq, books)
+    _show(status, bizrq, books)
     return status
 
 
 def _show(status: dict[str, Any], bizrq: Bizrq, books: Books) -> None:
-    """The figures that the webhook goes by, as the controller is about to write them [A6]."""
+    """The figures that the webhook goes by, as the controller is about to write them [A6]; none where it has not yet."""
     for key in bizrq.used.keys() & bizrq.hard.keys():
         if is_cash(key):
             own = _hours(books, key)

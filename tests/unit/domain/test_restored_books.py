@@ -155,6 +155,24 @@ def test_hours_of_the_week_that_ended_since_count_in_that_one():
     )
 
 
+def test_hours_of_the_week_that_ended_are_not_those_of_another_one_that_did():
+    previous = {"start": "2026-01-03T00:00:00Z", "end": "2026-01-04T00:00:00Z", "ledger": {CPU: "70"}}
+    books = restored(team(previous=previous), THIS_WEEK, file(period=WEEK), How.ADD)
+    assert books.previous == ClosedPeriod(MONDAY - 2 * DAY, MONDAY - DAY, cpu(70), {})
+    assert books.history == (total(LAST, MONDAY, 1000),)
+
+
+def test_a_period_that_began_with_the_very_second_is_another_one():
+    books = restored(team(), Period(MONDAY, MONDAY + 7 * DAY), file(period=WEEK), How.REFUSE)
+    assert (books.ledger, books.history) == ({}, (total(LAST, MONDAY, 1000),))
+
+
+def test_of_the_very_object_only_settled_goes_to_the_period_before_too():
+    previous = {"start": "2025-12-29T00:00:00Z", "end": "2026-01-05T00:00:00Z", "ledger": {CPU: "70"}}
+    books = restored(team(previous=previous), THIS_WEEK, file(uid="uid-new", period=WEEK), How.ADD)
+    assert books.previous == ClosedPeriod(LAST, MONDAY, cpu(470), cpu(400))
+
+
 @pytest.mark.parametrize("theirs", [Period(NOW - 9000), Period(MONDAY, MONDAY + 20 * DAY)], ids=["once", "longer"])
 def test_a_restore_under_another_calendar_grants_nothing_anew(theirs):
     assert restored(team(), THIS_WEEK, file(period=theirs), How.REFUSE).ledger == cpu(1000)
@@ -197,7 +215,7 @@ def test_the_figures_that_the_webhook_goes_by_show_the_hours_at_once():
     """Else it would carry forward a use without them until the controller's next write [A6]."""
     raw = read(
         counted(HARD, used={"cash/limits.cpu": "3"}, self_used={"cash/limits.cpu": "1"},
-                cash={"ledger": {CPU: str(HOUR_OF_A_CORE)}})
+                cash={"ledger": {CPU: str(HOUR_OF_A_CORE)}}, observedGeneration=1)
     )  # fmt: skip
     status = status_of(raw, 5 * HOUR_OF_A_CORE)
     assert status["used"] == {"cash/limits.cpu": "7", "limits.cpu": "0"}, "its children take 2 h"
