@@ -55,10 +55,10 @@ def export_(tops: tuple[str, ...], output: IO[str], form: str) -> None:
         raise click.ClickException(str(error)) from error
     document = as_document(bizrqs, export_id=secrets.token_hex(8), now=SystemClock().now())
     if form == "json":
-        json.dump(document, output, indent=1)
-        output.write("\n")
+        text = json.dumps(document, indent=1) + "\n"
     else:
-        yaml.safe_dump(document, output, sort_keys=False, width=120)
+        text = yaml.safe_dump(document, sort_keys=False, width=120)
+    output.write(text)
 
 
 @books.command(name="import")

@@ -175,7 +175,7 @@ def restored_status(bizrq: Bizrq, books: Books, absorbed: Iterable[Absorbed], ma
 
 
 def _show(status: dict[str, Any], bizrq: Bizrq, books: Books) -> None:
-    """The figures that the webhook goes by, as the controller is about to write them [A6]; none where it has not yet."""
+    """The figures that the webhook goes by, as the controller is about to write them [A6]; none before its first."""
     for key in bizrq.used.keys() & bizrq.hard.keys():
         if is_cash(key):
             own = _hours(books, key)
