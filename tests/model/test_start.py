@@ -57,6 +57,7 @@ async def begun(steps):
         "_replica_sets": steps.part("replicasets"),
         "_pods": steps.part("pods"),
         "_sync": SimpleNamespace(run=steps.part("writes").run, trust=lambda _: steps.taken.append("taken over")),
+        "_gone_owners": steps.part("gone owners"),
         "_kopf": steps.part("events"),
         "_resync": steps.part("resync"),
         "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
@@ -88,6 +89,6 @@ async def test_no_write_before_the_first_list_of_every_kind(steps):
         steps.may_go_on = asyncio.Event()
         await until_idle()
     assert steps.taken[:9] == [*known, "pods known"]
-    assert set(steps.taken[9:]) == {"writes", "leadership", "events", "resync"}
+    assert set(steps.taken[9:]) == {"writes", "leadership", "events", "resync", "gone owners"}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

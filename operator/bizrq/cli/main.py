@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from bizrq import __version__
+from bizrq.cli.books import books
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 from bizrq.observability.logs import FORMATS, set_up_logs
 from bizrq.settings import (
@@ -181,8 +182,8 @@ def controller(  # noqa: PLR0917  # click calls by name
 ) -> None:
     """Keep the status of every bizrq true, until SIGTERM.
 
-    Watches bizrqs, labelled workloads, ReplicaSets, pods and RuntimeClasses, and writes to nothing but bizrqs: their
-    status, and a finalizer, so that a deleted one hands its hours on; and to a Lease of its own.
+    Watches bizrqs, labelled workloads, ReplicaSets, pods and RuntimeClasses, and writes to nothing but its Lease and
+    bizrqs: their status, and a finalizer, so that a deleted one hands its hours on.
     """
     # Here and not above: the controller brings kopf, which the other commands do without.
     from bizrq.controller.feed import RestoredError
@@ -284,3 +285,6 @@ def webhook(  # noqa: PLR0917  # click calls by name
     )
     with _errors_told("webhook"):
         run_webhook(settings)
+
+
+main.add_command(books)

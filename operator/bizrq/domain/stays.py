@@ -60,6 +60,11 @@ class Stay:
     came_from: str = ""
     went_to: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all the time that a pod can have."""
+        return self.since is None and self.until is None
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:

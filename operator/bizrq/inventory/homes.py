@@ -78,6 +78,10 @@ class Homes:
         """What lines say controls the pods of a workload."""
         return self._controllers.get(uid, ())
 
+    def knows(self, uid: str) -> bool:
+        """Whether this is a workload that has, or had, a home of its own."""
+        return uid in self._now or uid in self._stays
+
     def current(self, uid: str) -> Home | None:
         """The home that the label of a workload names now."""
         return self._now.get(uid)
@@ -113,6 +117,20 @@ class Homes:
         self._set(uid, self._stays.get(uid) or (Stay(home),))
         if has_pods:
             self.pending[uid] = Pending(workload, home.bizrq, "", now)
+
+    def counted_with_its_owner(self, uid: str) -> None:
+        """A workload turned out to be a child of another one: it has no home of its own [A8]."""
+        if self._now.pop(uid, None) is not None:
+            self.pending.pop(uid, None)
+            self._at_home(uid)
+
+    def was(self, workload: Workload, now: int) -> None:
+        """A workload that is gone had this home; nothing else may have been known of it."""
+        uid = workload.uid
+        if uid not in self._now and uid not in self._stays:
+            self._gone[uid] = now
+            self._set(uid, (Stay(Home(workload.bizrq, workload.models, workload.namespace)),))
+            self._changed(uid)
 
     def claimed(self, uid: str, came_from: str, moment: int) -> None:
         """A claim tells that this workload came to its bizrq at ``moment``, which nobody here saw."""

@@ -77,7 +77,7 @@ def test_that_condition_missing_or_its_time_null_but_node_name_set(facts: PodFac
 
 def test_a_late_condition_repairs_a_start_that_was_guessed() -> None:
     bound_directly = PodFacts(created=CREATED, assigned=True)
-    assert life(bound_directly, RUNNING) == life(RUNNING)
+    assert replace(life(bound_directly, RUNNING), noted=()) == life(RUNNING)
 
 
 def test_mirror_pod() -> None:
