@@ -83,11 +83,14 @@ class Pods:
                 yield from pod.shares(bizrq, self.holdings.amounts)
 
     def starts(self, controller: str, before: int | None) -> bool:
-        """Whether a controller has pods that were scheduled, before an instant if one is given."""
-        return any(
-            pod.interval.start is not None and (before is None or pod.interval.start < before)
-            for pod in self._controlled_by(controller)
-        )
+        """Whether a controller has pods that were scheduled, before an instant if one is given.
+
+        Of one made before it, that it was scheduled by then may be told yet.
+        """
+        pods = self._controlled_by(controller)
+        if before is None:
+            return any(pod.interval.start is not None for pod in pods)
+        return any((pod.created if pod.interval.start is None else pod.interval.start) < before for pod in pods)
 
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
