@@ -136,8 +136,8 @@ def _status(pod: PodLife) -> tuple[str, str, str]:
         _condition("PodScheduled", "True", pod.scheduled),
     ]
     containers = ",".join(
-        _container_status(pod, name, image, finished)
-        for name, image in zip(template.names, template.images, strict=True)
+        _container_status(pod, name, image, finished, f",{told}")
+        for name, image, told in zip(template.names, template.images, template.told, strict=True)
     )
     statuses = f'"containerStatuses":[{containers}],'
     if template.init_names:
@@ -156,7 +156,7 @@ def _condition(kind: str, status: str, at: int, reason: str | None = None) -> st
     )
 
 
-def _container_status(pod: PodLife, name: str, image: str, finished: int | None) -> str:
+def _container_status(pod: PodLife, name: str, image: str, finished: int | None, told: str = "") -> str:
     identity = f"containerd://{pod.container_id}"
     started = timestamp(pod.scheduled + 2)
     if finished:
@@ -169,7 +169,7 @@ def _container_status(pod: PodLife, name: str, image: str, finished: int | None)
     running = "false" if finished else "true"
     return (
         f'{{"name":"{name}","state":{{{state}}},"lastState":{{}},"ready":{running},"restartCount":0,"image":"{image}",'
-        f'"imageID":"{image}@sha256:{pod.container_id}","containerID":"{identity}","started":{running}}}'
+        f'"imageID":"{image}@sha256:{pod.container_id}","containerID":"{identity}","started":{running}{told}}}'
     )
 
 

@@ -51,6 +51,8 @@ class Template:
     names: tuple[str, ...]
     init_names: tuple[str, ...]
     images: tuple[str, ...]
+    told: tuple[str, ...]
+    """What a node that can resize in place says of each container, as fields of its status (since Kubernetes 1.33)."""
 
 
 def make_template(dice: random.Random, number: int) -> Template:
@@ -101,6 +103,10 @@ def make_template(dice: random.Random, number: int) -> Template:
         names=tuple(each["name"] for each in containers),
         init_names=tuple(each["name"] for each in init),
         images=tuple(each["image"] for each in containers),
+        told=tuple(
+            compact({"allocatedResources": each["resources"]["requests"], "resources": each["resources"]})[1:-1]
+            for each in containers
+        ),
     )
 
 

@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbed import bed, control, operator_process, webhooks
+from testbed import bed, control, operator_process, servers, webhooks
+from testbed.errors import KubectlFailed
 from testbed.kubectl import Kubectl
 from testbed.nodes import DEFAULT_NODES
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from testbed.operator_process import Operator
     from testbed.webhooks import Webhooks
 
-_OPERATOR = "operator"
+_OPERATOR, _API_SERVER = "operator", "apiserver"
 
 
 class Cluster:
@@ -120,6 +121,21 @@ class Cluster:
     def kubectl(self) -> Kubectl:
         """Its kubectl: ``cluster.kubectl("get", "nodes", user="alice")``, or the path of the program."""
         return Kubectl(Path(self.description["kubectl"]), self.kubeconfigs, self.state / "kubectl-cache")
+
+    def kill_api_server(self) -> None:
+        """End the API server at once, start it anew on its old data, and wait until it answers."""
+        shown = control.ask(self.state, do="show")["processes"][_API_SERVER]
+        server = servers.Server(self.state, _API_SERVER, shown["pid"], Path(shown["log"]))
+        server.kill9()
+        server.start_again()
+        servers.wait(self.state, "the API server", self._answers, "etcd", _API_SERVER)
+
+    def _answers(self) -> bool:
+        try:
+            self.kubectl("get", "--raw=/readyz")
+        except KubectlFailed:
+            return False
+        return True
 
     def start_operator(
         self,

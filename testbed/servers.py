@@ -47,6 +47,11 @@ class Server:
         """End it as the machine would: at once, without a chance to clean up."""
         self._end(signal.SIGKILL, _END_SECONDS)
 
+    def start_again(self) -> Server:
+        """Start it anew, with the same command, after it has ended."""
+        answer = control.ask(self.state, do="again", name=self.name)
+        return Server(self.state, self.name, answer["pid"], self.log)
+
     def pause(self) -> None:
         """Stop it where it stands, as a machine does that swaps or moves."""
         control.ask(self.state, do="signal", name=self.name, number=int(signal.SIGSTOP))

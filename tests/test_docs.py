@@ -195,6 +195,7 @@ SAID: Final = {
         [limit("limits.memory", "0", "1Ti", "4Ti"), limit("requests.nvidia.com/gpu", "0", "40", "64")],
     ),
     "no right to use": refusals.may_not_use("alice", "team-audio", "shop"),
+    "a controller without the right": refusals.label_of_owner("Deployment web", "team-vision").removeprefix("; "),
     "no right to grant": refusals.may_not_grant("alice", "dept-ai"),
     "no right to make a root": refusals.may_not_grant("alice", ""),
     "no label": refusals.label_required("deployments.apps web", "shop"),

@@ -212,7 +212,7 @@ async def test_a_group_that_is_made_anew_refills_nothing(controller, store):
         again = store.put(bizrq("kid", parent="dept", hard=CASH, created=NOW + 100))
         assert again["metadata"]["uid"] != raw["metadata"]["uid"]
         controller.see("kid")
-        controller.inventory.pods.forget("kid", 10**9)
+        controller.inventory.pods.forget_bizrq("kid")
         status = await controller.write("dept")
         assert status["used"]["cash/limits.cpu"] == "10.027", f"turn {turn}: the budget and what was spent"
         assert absorbed(store) == []
@@ -311,6 +311,7 @@ async def test_books_that_cannot_be_closed_let_nobody_go(controller, store, cloc
     await counted(controller)
     await leave(controller)
     behind = started(store, clock, version=61)
+    behind.reads.pods_at = 90
     with pytest.raises(ViewTooOldError):
         await behind.sync.refresh("kid")
     assert store.raw("kid")["metadata"]["finalizers"] == [FINALIZER]
@@ -338,6 +339,7 @@ async def test_a_parent_whose_books_cannot_be_written_lets_nobody_go(controller,
     await counted(controller)
     await started(store, clock, version=500).write("dept")
     await leave(controller)
+    controller.reads.pods_at = 500
     with pytest.raises(ViewTooOldError):
         await controller.sync.refresh("kid")
     assert store.raw("kid")["metadata"]["finalizers"] == [FINALIZER]

@@ -34,19 +34,20 @@ def ledger(status):
 
 @pytest.mark.parametrize("label", ["other", "nobody", ""])
 async def test_a_new_label_takes_no_hours_back(controller, clock, label):
-    """[C7] pods keep the bizrq they were attributed to; only later ones go to the new one."""
+    """[C7] one segment is closed at the move, and the next begins: what was charged before stays where it was."""
     controller.workload(job(version=5))
     controller.pod(job_pod("a", scheduled=NOW, version=60))
     clock.time += 100
     await controller.write("team")
     controller.workload(job(version=6, bizrq=label))
     clock.time += 100
-    assert ledger(await controller.write("team")) == 200_000
-    assert ledger(await controller.write("other")) == 0
+    stays = label == ""  # no home at all: as if it had gone
+    assert ledger(await controller.write("team")) == (200_000 if stays else 100_000)
+    assert ledger(await controller.write("other")) == (100_000 if label == "other" else 0)
     controller.pod(job_pod("b", created=NOW + 200, scheduled=NOW + 200, version=61))
     clock.time += 10
-    assert ledger(await controller.write("team")) == 210_000
-    assert ledger(await controller.write("other")) == (10_000 if label == "other" else 0)
+    assert ledger(await controller.write("team")) == (210_000 if stays else 100_000)
+    assert ledger(await controller.write("other")) == (120_000 if label == "other" else 0)
 
 
 async def test_a_pod_that_is_gone_stays_where_it_was_when_its_workload_is_relabelled(controller, clock):

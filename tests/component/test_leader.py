@@ -105,6 +105,12 @@ async def test_a_process_that_has_only_read_lets_nothing_go(leases, a, b):
     assert (leases.asked, leases.stored.holder) == (asked, "a")
 
 
+async def test_a_process_that_ends_before_it_was_elected_asks_for_nothing(leases, a):
+    leases.away = True
+    await a.elector.release()
+    assert (leases.asked, a.failures) == (0, 0)
+
+
 # --- another takes over ----------------------------------------------------------------------------------------------
 
 
@@ -187,6 +193,18 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(leases,
     assert not await b.turn()
     assert await a.turn()
     assert a.told == [True, False, True]
+
+
+async def test_a_leaders_time_counts_from_before_its_request(leases, a):
+    """When it was stored on the way, nobody here knows."""
+
+    async def slowly():
+        pass_by(DEADLINE - 1, a)
+
+    leases.before_write = slowly
+    assert await a.turn()
+    pass_by(1, a)
+    assert not a.leads
 
 
 async def test_a_leader_that_was_stopped_knows_before_it_does_anything(leases, a, b):
@@ -312,6 +330,16 @@ async def test_an_edit_that_is_no_floor_is_written_over(leases, a):
     a.view = FLOOR
     await a.turn()
     assert (a.asked_over[-1], leases.stored.floor) == (None, FLOOR)
+
+
+async def test_a_floor_that_was_taken_away_is_none(leases, a):
+    """What is not stored vouches for nothing."""
+    a.view = FLOOR
+    await a.turn()
+    await leases.delete()
+    a.view = None
+    await a.turn()
+    assert (a.asked_over, a.elector.floor, leases.stored.floor) == ([None, FLOOR, None], None, None)
 
 
 async def test_the_floor_is_waited_for_at_the_start(leases, a, b, monkeypatch):

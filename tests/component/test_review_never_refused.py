@@ -170,7 +170,9 @@ async def test_a_dry_run_shows_the_warnings_too(webhook):
             "daemonsets.apps/v1",
             id="a kind",
         ),
-        pytest.param({"resource": {"group": "", "version": "v1", "resource": "pods"}}, "pods", id="a core kind"),
+        pytest.param(
+            {"resource": {"group": "", "version": "v1", "resource": "services"}}, "services", id="a core kind"
+        ),
         pytest.param(
             {"resource": {"group": "apps", "version": "v1beta1", "resource": "deployments"}},
             "deployments.apps/v1beta1",

@@ -113,7 +113,7 @@ async def test_a_custom_resource_is_scaled_at_the_field_that_its_kind_names(webh
 @pytest.mark.parametrize(
     "changed",
     [
-        pytest.param({"resource": {"group": "apps", "version": "v1", "resource": "replicasets"}}, id="an unknown kind"),
+        pytest.param({"resource": {"group": "apps", "version": "v1", "resource": "daemonsets"}}, id="an unknown kind"),
         pytest.param(
             {"resource": {"group": "batch", "version": "v1", "resource": "jobs"}}, id="a kind without a scale"
         ),

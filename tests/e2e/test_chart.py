@@ -99,6 +99,7 @@ def test_workloads_of_one_api_share_a_rule_and_scale_has_only_kinds_that_scale()
         ("apps", "v1", ["deployments", "statefulsets"], both),
         ("argoproj.io", "v1alpha1", ["rollouts"], both),
         ("batch", "v1", ["jobs"], both),
+        ("", "v1", ["pods/resize"], ["UPDATE"]),
     ]
     assert rules(made["scale"]) == [
         ("apps", "v1", ["deployments/scale", "statefulsets/scale"], ["UPDATE"]),
@@ -204,8 +205,8 @@ MAY = {
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
         "deployments.apps": {"get", "list", "watch"},
         "jobs.batch": {"get", "list", "watch"},
-        "replicasets.apps": {"list", "watch"},
-        "pods": {"list", "watch"},
+        "replicasets.apps": {"get", "list", "watch"},
+        "pods": {"get", "list", "watch"},
         "runtimeclasses.node.k8s.io": {"list", "watch"},
     },
     "bizrq-webhook": {
@@ -214,7 +215,8 @@ MAY = {
         "deployments.apps": {"get", "list"},
         "jobs.batch": {"get", "list"},
         "namespaces": {"get"},
-        "replicasets.apps": {"get"},
+        "pods": {"get", "list"},
+        "replicasets.apps": {"get", "list"},
         "runtimeclasses.node.k8s.io": {"get"},
         "subjectaccessreviews.authorization.k8s.io": {"create"},
     },

@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bizrq.cluster.leases import FLOOR_ANNOTATION
 from bizrq.controller.leader import LEASE_NAME, LEASE_SECONDS
+from testbed import operator_process
 from testbed.identities import NAMESPACE
 from tests.support.bizrqs import ONE_CORE, bizrq, labels_for, tree
+from tests.support.fault_proxy import FaultProxy, Rule
 from tests.support.kube import deployment, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -164,6 +166,27 @@ def test_a_paused_leader_that_comes_back_stands_by(pair, leader, standby, group,
     assert process_of(group) == second
     assert pair.leads(standby)
     assert group.used("limits.cpu") == "8"
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"abort": True}], ids=["an error", "no answer"])
+def test_a_leader_that_is_cut_off_from_its_lease_stops_before_another_begins(cluster, pair, tmp_path, fault):
+    operator_process.install(cluster.kubectl)
+    with FaultProxy(cluster.kubeconfigs["bizrq-controller"], tmp_path) as proxy:
+        cut_off = operator_process.start(
+            cluster.state, proxy.kubeconfig, f"cut-off-{tmp_path.name}", [f"--lease-namespace={NAMESPACE}"]
+        )
+        pair.running.append(cut_off)
+        pair.until_leads(cut_off, 10)
+        standby = pair.start()
+        with proxy.spoil(Rule(f"/leases/{LEASE_NAME}", times=1000, **fault)):
+            wait_until(lambda: not pair.leads(cut_off), "it has stopped", LEASE_SECONDS)
+            assert not pair.leads(standby)
+            pair.until_leads(standby, LEASE_SECONDS)
+            assert pair.metric(cut_off, "bizrq_lease_failures_total") > 1
+        assert cut_off.exit_code() is None  # it goes on as a standby ...
+        assert standby.terminate() == 0
+        pair.until_leads(cut_off, HANDED_OVER)  # ... that takes over
+        assert cut_off.terminate() == 0
 
 
 def test_a_paused_standby_takes_nothing_when_it_comes_back(pair, leader, standby):

@@ -130,8 +130,10 @@ def cron_job(name, namespace, labels=None):
     return dumped("CronJob", {"metadata": {"name": name, "namespace": namespace}, "spec": spec}, "batch/v1")
 
 
-def pod(name, namespace, **metadata):
-    return dumped("Pod", {"metadata": {"name": name, "namespace": namespace, **metadata}, "spec": POD})
+def pod(name, namespace, cores=1, **metadata):
+    container = {**POD["containers"][0], "resources": {"limits": {"cpu": str(cores)}}}
+    spec = {"containers": [container]}
+    return dumped("Pod", {"metadata": {"name": name, "namespace": namespace, **metadata}, "spec": spec})
 
 
 def waiting(raw):
@@ -187,6 +189,8 @@ def web(name, group_, namespace, replicas=1):
 
 
 POD_OF_MINE = "the name of a pod of the Deployment mine"
+UID_OF_WEB = "the UID of the Deployment web"
+OWNED_BY_WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": UID_OF_WEB, "controller": True}
 
 ATTEMPTS = [
     # naming a group
@@ -203,6 +207,15 @@ ATTEMPTS = [
     create("alice", "create one for `vison`, a typing error", web("c", "vison", "shop")),
     in_("shop", "rollouts", "scale it to 6 cores", "scale", "deployment/web", "--replicas=6"),
     in_("shop", "rollouts", "scale it to 60 cores", "scale", "deployment/web", "--replicas=60"),
+    create("bob", "create a bare pod for `vision`, which he may not use", pod("a", "shop", labels={LABEL: "vision"})),
+    create("alice", "create a bare pod of 100 cores for `vision`", pod("a", "shop", 100, labels={LABEL: "vision"})),
+    create("alice", "the same, with the right UID of the Deployment web as its owner",
+           pod("a", "shop", 100, labels={LABEL: "vision"}, ownerReferences=[OWNED_BY_WEB])),
+    create("alice", "one of 1 core, with that owner", pod("a", "shop", labels={LABEL: "vision"},
+                                                          ownerReferences=[OWNED_BY_WEB])),
+    create("alice", "one more of 4 cores, which would fit if the first were not charged",
+           pod("b", "shop", 4, labels={LABEL: "vision"}, ownerReferences=[OWNED_BY_WEB])),
+    in_("shop", "alice", "delete the first", "delete", "pod", "a"),
     create("alice", "create a CronJob whose Jobs are for `audio`, which she may not use",
            cron_job("nightly", "shop", {LABEL: "audio"})),
     Attempt("alice", "set the mode of her namespace", ("label", "namespace", "shop", "quota.bizrq.io/mode=warn")),
@@ -251,6 +264,10 @@ def answer(cluster, attempt):
     arguments = list(attempt.arguments)
     if POD_OF_MINE in arguments:
         arguments[arguments.index(POD_OF_MINE)] = wait_until(lambda: the_pod(cluster), "its pod is there")
+    stdin = attempt.stdin
+    if UID_OF_WEB in stdin:
+        uid = cluster.kubectl("get", "deployment", "web", "--namespace=shop", "--output=jsonpath={.metadata.uid}")
+        stdin = stdin.replace(UID_OF_WEB, uid)
     user = attempt.who
     if user == "cronjob-controller":
         user, arguments = "admin", [*arguments, f"--as={CRON_JOB_CONTROLLER}"]
@@ -258,7 +275,7 @@ def answer(cluster, attempt):
     done = subprocess.run(
         [kubectl.program, "--kubeconfig", kubectl.kubeconfigs[user], *arguments],
         env={**os.environ, "KUBECACHEDIR": str(kubectl.cache)},
-        input=attempt.stdin, capture_output=True, text=True, check=False, timeout=60,
+        input=stdin, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     lines = done.stderr.strip().splitlines()
     warnings = " ".join(line.removeprefix("Warning: ") for line in lines if line.startswith("Warning: "))

@@ -181,6 +181,76 @@ def test_status_and_the_work_of_controllers_are_let_by(cluster, admin, space, re
     assert asked == []
 
 
+def replica_set(name, space, labels, owner=None):
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "none"}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, "namespace": space, "labels": labels, "ownerReferences": owner or []},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": template},
+    }
+
+
+def test_pods_and_replica_sets_with_a_label_are_reviewed_and_not_their_way_through_life(admin, space, reviews):
+    """[A8] A pod is bound to a node, runs, and ends: none of that asks anybody."""
+    bare = pod(admin, "bare", namespace=space, annotations={"testbed.bizrq.io/run-seconds": "0"})
+    bare.obj["metadata"]["labels"] = GROUP
+    bare.obj["spec"]["restartPolicy"] = "Never"
+    sets = [pykube.ReplicaSet(admin, replica_set(name, space, labels)) for name, labels in (("rs", GROUP), ("no", {}))]
+    with reviews.meanwhile() as asked, created(bare, *sets):
+        wait_until(lambda: bare.reload() or bare.obj["status"].get("phase") == "Succeeded", "the pod has ended")
+    assert asked == ["/workloads CREATE pods bare", "/workloads CREATE replicasets rs"]
+
+
+def test_a_pod_with_a_label_is_asked_about_when_it_is_resized(cluster, admin, space, reviews):
+    """[A8, A15] It waits for a node, since those of a test bed do not say that they can resize."""
+    limits = {"cpu": "1", "memory": "1Gi"}
+    spec = {
+        "containers": [{"name": "main", "image": "none", "resources": {"limits": limits}}],
+        "nodeSelector": {"there-is": "none"},
+    }
+    mine, other = pod(admin, "mine", namespace=space, spec=spec), pod(admin, "other", namespace=space, spec=spec)
+    mine.obj["metadata"]["labels"] = GROUP
+    more = {"name": "main", "resources": {"limits": limits | {"cpu": "2"}, "requests": limits | {"cpu": "2"}}}
+    with created(mine, other), reviews.meanwhile() as asked:
+        for each in (mine, other):
+            patch = json.dumps({"spec": {"containers": [more]}})
+            cluster.kubectl("patch", "pod", each.name, "-n", space, "--subresource=resize", f"--patch={patch}")
+    assert asked == ["/workloads UPDATE pods/resize mine"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        pytest.param([], [("web", True)], 1, id="a new one"),
+        pytest.param([("web", False)], [("web", True)], 1, id="one that controls it now"),
+        pytest.param([("web", True)], [("other", True)], 1, id="another one"),
+        pytest.param([("web", True)], [], 0, id="one that goes: orphaning is never held up"),
+        pytest.param([], [("web", False)], 0, id="one that does not control it"),
+        pytest.param([("web", True)], [("web", True), ("other", False)], 0, id="one more"),
+    ],
+)
+def test_a_new_controlling_owner_is_asked_about(admin, space, reviews, before, after, count):
+    """[A8] Behind it a workload could hide. (Here these are ConfigMaps, whose references no controller puts right.)"""
+    owners = {
+        name: pykube.ConfigMap(admin, {"metadata": {"name": f"owner-{name}", "namespace": space}})
+        for name in ("web", "other")
+    }
+    with created(*owners.values()):
+
+        def references(named):
+            return [
+                {"apiVersion": "v1", "kind": "ConfigMap", "name": owners[name].name,
+                 "uid": owners[name].metadata["uid"], "controller": controls}
+                for name, controls in named
+            ]  # fmt: skip
+
+        owned = pykube.ReplicaSet(admin, replica_set("rs", space, GROUP, references(before)))
+        with created(owned), reviews.meanwhile() as asked:
+            owned.patch({"metadata": {"ownerReferences": references(after)}})
+    assert asked == ["/workloads UPDATE replicasets rs"] * count
+
+
 def test_a_workload_may_always_be_deleted(admin, space, reviews):
     kept = deployment(admin, "kept", namespace=space, replicas=0, labels=GROUP)
     with created(kept):

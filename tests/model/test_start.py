@@ -28,6 +28,10 @@ class Steps:
 
         return SimpleNamespace(run=run, synced=synced)
 
+    async def read_floor(self):
+        self.taken.append("lease")
+        return "vouched"
+
     async def list_all(self):
         self.taken.append("lists")
         await self.may_go_on.wait()
@@ -53,10 +57,18 @@ async def begun(steps):
         "_replica_sets": steps.part("replicasets"),
         "_pods": steps.part("pods"),
         "_sync": SimpleNamespace(run=steps.part("writes").run, trust=lambda _: steps.taken.append("taken over")),
+        "_gone_owners": steps.part("gone owners"),
         "_kopf": steps.part("events"),
         "_resync": steps.part("resync"),
+        "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
         "_inventory": SimpleNamespace(
-            bizrqs_listed=lambda *_: None, bizrqs=(), workloads=(), pods=(), workloads_listed=None
+            bizrqs_listed=lambda *_: None,
+            bizrqs=(),
+            workloads=(),
+            pods=(),
+            workloads_listed=None,
+            vouch=steps.taken.append,
+            pods_known=lambda: steps.taken.append("pods known"),
         ),
     }
     task = asyncio.create_task(process._work())
@@ -65,15 +77,18 @@ async def begun(steps):
 
 
 async def test_no_write_before_the_first_list_of_every_kind(steps):
-    """RuntimeClasses, lists, ReplicaSets, pods; each taken over before the next begins, and all before any write."""
+    """Lease, RuntimeClasses, lists, ReplicaSets, pods; each taken over before the next begins, all before any write.
+
+    [C5] The floor is known before the replay, which begins at it; and pods before the statuses and the next floor.
+    """
     task = await begun(steps)
-    known = ["runtimeclasses", "lists", "taken over", "arrivals", "replicasets", "pods"]
-    for begun_so_far in (1, 2, 5, 6):
+    known = ["lease", "vouched", "runtimeclasses", "lists", "taken over", "arrivals", "replicasets", "pods"]
+    for begun_so_far in (3, 4, 7, 8):
         assert steps.taken == known[:begun_so_far]
         steps.may_go_on.set()
         steps.may_go_on = asyncio.Event()
         await until_idle()
-    assert steps.taken[:6] == known
-    assert set(steps.taken[6:]) == {"writes", "events", "resync"}
+    assert steps.taken[:9] == [*known, "pods known"]
+    assert set(steps.taken[9:]) == {"writes", "leadership", "events", "resync", "gone owners"}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -68,6 +68,18 @@ class Cluster(RuleBasedStateMachine):
     def create(self, name, under, cpu, memory, far, how):
         self.goes(far, self.world.create, name, under, cpu=cpu, memory=memory, how=how)
 
+    @rule(name=workloads, owner=workloads, under=bizrqs, cpu=amounts, far=far, how=requests)
+    def create_child(self, name, owner, under, cpu, far, how):
+        """Nobody believes it [A8]."""
+        if self.is_there(owner):
+            self.goes(far, self.world.create, name, under, cpu=cpu, owner=owner, how=how)
+
+    @rule(name=workloads, owner=workloads, far=far, how=requests)
+    def give_owner(self, name, owner, far, how):
+        """Nor this [A8]."""
+        if self.is_there(name, how["on"]) and self.is_there(owner):
+            self.goes(far, self.world.give_owner, name, owner, how=how)
+
     @rule(name=workloads, cpu=amounts, memory=st.none() | amounts, put=st.booleans(), far=far, how=requests)
     def change(self, name, cpu, memory, put, far, how):
         if self.is_there(name, how["on"]):

@@ -74,11 +74,11 @@ def lists_replace_what_is_newer(patch: pytest.MonkeyPatch) -> None:
     """A list replaces newer state by older."""
     put = Workloads.put
 
-    def backwards(self: Workloads, workload: Any) -> Any:
+    def backwards(self: Workloads, workload: Any, **more: Any) -> Any:
         known = self._by_uid.get(workload.uid)
         if known is not None and workload.version < known.version:
             self._by_uid[workload.uid] = replace(known, version=-1)
-        return put(self, workload)
+        return put(self, workload, **more)
 
     patch.setattr(Workloads, "put", backwards)
 

@@ -95,7 +95,7 @@ def runtime_class(name: str, cpu: str | None, *, version: int = 1, uid: str | No
 
 
 def _resources(requests: Mapping[str, Any] | None, limits: Mapping[str, Any] | None) -> JSON | None:
-    stated = _present(requests=requests and dict(requests), limits=limits and dict(limits))
+    stated = _present(limits=limits and dict(limits), requests=requests and dict(requests))  # as the API server writes
     return stated or None
 
 

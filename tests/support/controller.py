@@ -24,7 +24,19 @@ from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
 from tests.support.cas_store import CasStore, StoreReads
 from tests.support.clocks import HandClock
 
-__all__ = ["DEPLOYMENT", "JOB", "ONE_CORE", "Controller", "job", "job_pod", "pod_object", "running", "team", "until"]
+__all__ = [
+    "DEPLOYMENT",
+    "JOB",
+    "ONE_CORE",
+    "Controller",
+    "job",
+    "job_pod",
+    "owned_object",
+    "pod_object",
+    "running",
+    "team",
+    "until",
+]
 
 DEPLOYMENT, JOB = built_in()[:2]
 
@@ -39,6 +51,11 @@ _owned = msgspec.json.Decoder(Owned)
 def pod_object(raw: JSON) -> PodObject:
     """A pod as the reflector decodes it."""
     return _pods.decode(msgspec.json.encode(raw))
+
+
+def owned_object(raw: JSON) -> Owned:
+    """A ReplicaSet as the reflector of their metadata decodes it."""
+    return _owned.decode(msgspec.json.encode(raw))
 
 
 class Controller:
@@ -94,11 +111,11 @@ class Controller:
 
     def replica_set(self, raw: JSON) -> None:
         """A ReplicaSet was added or changed."""
-        self.inventory.owners.changed(_owned.decode(msgspec.json.encode(raw)), self.clock.now())
+        self.inventory.owners.changed(owned_object(raw), self.clock.now())
 
     def workload(self, raw: JSON) -> None:
         """A labelled workload was added or changed."""
-        kind = JOB if raw["kind"] == "Job" else DEPLOYMENT
+        kind = next(each for each in built_in() if each.kind == raw["kind"])
         self.inventory.put_workload(read_workload(raw, kind, DEFAULT_GPU_RESOURCES))
 
     def workload_deleted(self, raw: JSON, version: int) -> None:
@@ -145,7 +162,7 @@ def job_pod(name, of="job", **fields):
 
 async def running(controller):
     """The loop of the sync, with wakes going to it."""
-    controller.inventory._wake = controller.inventory.pods._touched = controller.sync.wake
+    controller.inventory._wake = controller.inventory.pods._wake = controller.sync.wake
     return asyncio.create_task(controller.sync.run())
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pykube
+import requests
 
 from tests.support.kube import parse_time
 
-__all__ = ["Cost", "Life", "Recorder"]
+__all__ = ["Cost", "Life", "Recorder", "start_of"]
 
 JSON = dict[str, Any]
 FORCED_AT_ONCE = 2.0
@@ -46,28 +47,37 @@ class Life:
     """Everything that was seen of one pod."""
 
     versions: list[tuple[float, str, JSON]] = field(default_factory=list)
+    gone_by: float | None = None
+    """When it was found gone, where the record has a hole that its end fell into."""
 
     @property
     def last(self) -> JSON:
         """Its newest object."""
         return self.versions[-1][2]
 
-    def seconds(self) -> tuple[int, bool]:
-        """Its charged time, and whether the arrival of an event decided about it (then it may be off by a second)."""
+    @property
+    def is_over(self) -> bool:
+        """Whether it is known to be gone."""
+        return self.gone_by is not None or self.versions[-1][1] == "DELETED"
+
+    def seconds(self) -> tuple[int, int]:
+        """Its charged time, and by how many seconds that may be off, because the arrival of an event decided."""
         start = next((at for _, _, pod in self.versions if (at := start_of(pod)) is not None), None)
         if start is None:
-            return 0, False
+            return 0, 0
         end = next((at for _, _, pod in reversed(self.versions) if (at := end_of(pod)) is not None), None)
         if end is not None:
-            return max(0, end - start), False
+            return max(0, end - start), 0
         arrived, kind, pod = self.versions[-1]
+        if self.gone_by is not None:
+            return max(0, int(arrived) - start), int(self.gone_by - arrived) + 1
         assert kind == "DELETED", f"{pod['metadata']['name']} still runs"
         requested = parse_time(pod["metadata"]["deletionTimestamp"])  # moved back to the request at grace 0
         had_grace = any(each["metadata"].get("deletionGracePeriodSeconds") for _, _, each in self.versions)
         late = arrived - requested
         if not had_grace or late <= FORCED_AT_ONCE:
-            return max(0, requested - start), had_grace and late > FORCED_AT_ONCE - 1
-        return max(0, int(arrived) - start), True
+            return max(0, requested - start), int(had_grace and late > FORCED_AT_ONCE - 1)
+        return max(0, int(arrived) - start), 1
 
 
 @dataclass
@@ -76,7 +86,7 @@ class Cost:
 
     exact: Counter[str] = field(default_factory=Counter)
     slack: Counter[str] = field(default_factory=Counter)
-    """One second of each pod whose end only the arrival of an event tells: two observers may be a second apart."""
+    """The seconds by which the end of each pod is not known, where only the arrival of an event tells it."""
     pods: int = 0
     decided_by_arrival: int = 0
 
@@ -122,20 +132,18 @@ class Recorder:
             amounts = workloads.get(self.parents.get(controller, controller))
             if amounts is None:
                 continue
-            seconds, decided_by_arrival = life.seconds()
+            seconds, off = life.seconds()
             cost.pods += 1
-            cost.decided_by_arrival += decided_by_arrival
+            cost.decided_by_arrival += off > 0
             for key, milli in amounts.items():
                 cost.exact[key] += milli * seconds
-                cost.slack[key] += milli * decided_by_arrival
+                cost.slack[key] += milli * off
         return cost
 
     def saw_all_go(self, namespace: str) -> bool:
         """Whether the last thing seen of every pod of a namespace is that it is gone."""
         return all(
-            life.versions[-1][1] == "DELETED"
-            for life in list(self.lives.values())
-            if life.last["metadata"]["namespace"] == namespace
+            life.is_over for life in list(self.lives.values()) if life.last["metadata"]["namespace"] == namespace
         )
 
     def _pod(self, kind: str, pod: JSON) -> None:
@@ -147,13 +155,33 @@ class Recorder:
                 self.parents[replica_set["metadata"]["uid"]] = owner["uid"]
 
     def _watch(self, version: str, resource: str, tell: Callable[[str, JSON], None]) -> None:
-        answer = self._api.get(version=version, url=resource)
-        answer.raise_for_status()
-        at = answer.json()["metadata"]["resourceVersion"]
+        at = ""
         while not self._stop.is_set():
-            parameters = {"watch": "true", "resourceVersion": at, "timeoutSeconds": "5"}
-            with self._api.get(version=version, url=resource, params=parameters, stream=True, timeout=15) as answer:
-                for line in answer.iter_lines(chunk_size=None):
-                    event = json.loads(line)
-                    at = event["object"]["metadata"]["resourceVersion"]
-                    tell(event["type"], event["object"])
+            try:
+                if not at:
+                    at = self._list(version, resource, tell)
+                parameters = {"watch": "true", "resourceVersion": at, "timeoutSeconds": "5"}
+                with self._api.get(version=version, url=resource, params=parameters, stream=True, timeout=15) as answer:
+                    for line in answer.iter_lines(chunk_size=None):
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":  # the API server was started anew, and knows no older versions
+                            at = ""
+                            break
+                        at = event["object"]["metadata"]["resourceVersion"]
+                        tell(event["type"], event["object"])
+            except requests.RequestException:  # it was killed
+                time.sleep(0.2)
+
+    def _list(self, version: str, resource: str, tell: Callable[[str, JSON], None]) -> str:
+        """Take over a list; pods that it lacks went unseen. Its resourceVersion."""
+        answer = self._api.get(version=version, url=resource, timeout=15)
+        answer.raise_for_status()
+        listed = answer.json()
+        for each in listed["items"]:
+            tell("LISTED", each)
+        if resource == "pods":
+            there = {each["metadata"]["uid"] for each in listed["items"]}
+            for uid, life in list(self.lives.items()):
+                if uid not in there and not life.is_over:
+                    life.gone_by = time.time()
+        return str(listed["metadata"]["resourceVersion"])

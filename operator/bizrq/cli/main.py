@@ -182,8 +182,8 @@ def controller(  # noqa: PLR0917  # click calls by name
 ) -> None:
     """Keep the status of every bizrq true, until SIGTERM.
 
-    Watches bizrqs, labelled workloads, ReplicaSets, pods and RuntimeClasses, and writes to nothing but bizrqs: their
-    status, and a finalizer, so that a deleted one hands its hours on; and to a Lease of its own.
+    Watches bizrqs, labelled workloads, ReplicaSets, pods and RuntimeClasses, and writes to nothing but its Lease and
+    bizrqs: their status, and a finalizer, so that a deleted one hands its hours on.
     """
     # Here and not above: the controller brings kopf, which the other commands do without.
     from bizrq.controller.feed import RestoredError

@@ -10,10 +10,20 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from bizrq.domain.intervals import PodFacts
-from bizrq.domain.times import instant
-
-__all__ = ["Listed", "Metadata", "Owned", "Page", "Pod", "RuntimeClass", "WatchEvent", "facts_of", "template_of"]
+__all__ = [
+    "Listed",
+    "Metadata",
+    "Owned",
+    "Page",
+    "Pod",
+    "RuntimeClass",
+    "WatchEvent",
+    "actual_of",
+    "allocated_of",
+    "node_says",
+    "spec_of",
+    "template_of",
+]
 
 _NOTHING: Final = msgspec.Raw(b"null")
 
@@ -32,6 +42,12 @@ class Annotations(msgspec.Struct, gc=False):
     mirror: str | None = msgspec.field(name="kubernetes.io/config.mirror", default=None)
 
 
+class Labels(msgspec.Struct, gc=False):
+    """The one label that matters."""
+
+    bizrq: str | None = msgspec.field(name="biz.group.resource.quota", default=None)
+
+
 class Metadata(msgspec.Struct, rename="camel", gc=False):
     """What every object has."""
 
@@ -43,6 +59,7 @@ class Metadata(msgspec.Struct, rename="camel", gc=False):
     deletion_grace_period_seconds: int | None = None
     owner_references: list[OwnerReference] | None = None
     annotations: Annotations | None = None
+    labels: Labels | None = None
     managed_fields: msgspec.Raw = _NOTHING
 
     @property
@@ -118,6 +135,7 @@ class RuntimeClass(msgspec.Struct, gc=False):
 class ContainerSpec(msgspec.Struct, rename="camel", gc=False):
     """What a container holds."""
 
+    name: str = ""
     resources: msgspec.Raw = _NOTHING
     restart_policy: str | None = None
 
@@ -153,10 +171,15 @@ class ContainerState(msgspec.Struct, gc=False):
     terminated: Terminated | None = None
 
 
-class ContainerStatus(msgspec.Struct, gc=False):
+class ContainerStatus(msgspec.Struct, rename="camel", gc=False):
     """The state of a container; ``lastState`` never is an end."""
 
+    name: str = ""
     state: ContainerState | None = None
+    resources: msgspec.Raw = _NOTHING
+    """What the container has, limits included; nodes that resize in place say it."""
+    allocated_resources: msgspec.Raw = _NOTHING
+    """The requests that the node has granted."""
 
 
 class PodStatus(msgspec.Struct, rename="camel", gc=False):
@@ -167,6 +190,13 @@ class PodStatus(msgspec.Struct, rename="camel", gc=False):
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
+    resources: msgspec.Raw = _NOTHING
+    """What the pod as a whole has, where its spec states that."""
+    allocated_resources: msgspec.Raw = _NOTHING
+
+    def statuses(self) -> tuple[ContainerStatus, ...]:
+        """Of all containers."""
+        return (*(self.container_statuses or ()), *(self.init_container_statuses or ()))
 
 
 class Pod(msgspec.Struct, gc=False):
@@ -193,13 +223,43 @@ def template_of(spec: PodSpec) -> bytes:
     return b" ".join(parts)
 
 
+def node_says(pod: Pod) -> bytes:
+    """The same of what its node says of its amounts; empty where it only repeats the spec, as it nearly always does."""
+    status, spec = pod.status, pod.spec
+    if status.resources is _NOTHING and _repeats(status.container_statuses, spec.containers):
+        init = status.init_container_statuses
+        if not init or _repeats(init, spec.init_containers):
+            return b""
+    parts: list[msgspec.Raw | bytes] = [status.resources, status.allocated_resources]
+    for each in status.statuses():
+        parts += (each.name.encode(), each.resources, each.allocated_resources)
+    parts.append(b"of")
+    parts += [each.name.encode() for each in (*spec.containers, *(spec.init_containers or ()))]
+    return b" ".join(parts)
+
+
+def _repeats(statuses: list[ContainerStatus] | None, containers: list[ContainerSpec] | None) -> bool:
+    """Whether all statuses say the very bytes of the spec, requests last, as the API server writes them."""
+    for index, told in enumerate(statuses or ()):
+        if told.resources is _NOTHING:
+            continue
+        if containers is None or index >= len(containers) or containers[index].name != told.name:
+            return False
+        resources, allocated = bytes(containers[index].resources), told.allocated_resources
+        if bytes(told.resources) != resources:
+            return False
+        if allocated is not _NOTHING and not resources.endswith(b'"requests":%b}' % bytes(allocated)):
+            return False
+    return True
+
+
 def spec_of(spec: PodSpec) -> dict[str, object]:
     """The same as JSON that ``read_pod_spec`` understands."""
     decode = msgspec.json.decode
     return {
-        "containers": [{"resources": decode(each.resources)} for each in spec.containers],
+        "containers": [{"name": each.name, "resources": decode(each.resources)} for each in spec.containers],
         "initContainers": [
-            {"resources": decode(each.resources), "restartPolicy": each.restart_policy}
+            {"name": each.name, "resources": decode(each.resources), "restartPolicy": each.restart_policy}
             for each in spec.init_containers or ()
         ],
         "resources": decode(spec.resources),
@@ -207,56 +267,23 @@ def spec_of(spec: PodSpec) -> dict[str, object]:
     }
 
 
-def facts_of(pod: Pod) -> PodFacts:
-    """The instants of one version of a pod [C1, C2]."""
-    metadata, status = pod.metadata, pod.status
-    facts = PodFacts(instant(metadata.creation_timestamp) or 0, bool(pod.spec.node_name))
-    for condition in status.conditions or ():
-        kind = condition.type
-        if kind == "PodScheduled":
-            if condition.status == "True":
-                facts.scheduled = instant(condition.last_transition_time)
-            else:
-                facts.unscheduled = True
-        elif kind == "DisruptionTarget":
-            if condition.status == "True":
-                facts.disrupted = instant(condition.last_transition_time)
-        elif condition.reason in {"PodCompleted", "PodFailed"} and kind in {"Ready", "ContainersReady"}:
-            moment = instant(condition.last_transition_time)
-            if condition.status == "False" and moment is not None:
-                facts.completed = moment if facts.completed is None else min(facts.completed, moment)
-    facts.started = instant(status.start_time)
-    if metadata.annotations is not None and metadata.annotations.mirror is not None:
-        # The kubelet's own; the annotation alone could be written by anybody.
-        facts.mirror = any(owner.kind == "Node" for owner in metadata.owner_references or ())
-    if metadata.deletion_timestamp is not None:
-        facts.deletion = instant(metadata.deletion_timestamp)
-        facts.grace = metadata.deletion_grace_period_seconds
-    if status.phase in {"Succeeded", "Failed"}:
-        facts.terminal = True
-        facts.finished = finished = _finished(status)
-        if not finished or None in finished:
-            facts.touched = _status_touched(metadata.managed_fields)
-    return facts
+def actual_of(status: PodStatus) -> dict[str, object]:
+    """What the containers, and the pod as a whole, really have, as JSON of a spec; only those of which it is said."""
+    decode = msgspec.json.decode
+    told = [each for each in status.statuses() if each.resources is not _NOTHING]
+    return {
+        "containers": [{"name": each.name, "resources": decode(each.resources)} for each in told],
+        "resources": decode(status.resources),
+    }
 
 
-def _finished(status: PodStatus) -> tuple[int | None, ...]:
-    return tuple(
-        instant(each.state.terminated.finished_at)
-        for each in (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
-        if each.state is not None and each.state.terminated is not None
-    )
-
-
-class _ManagedField(msgspec.Struct, gc=False):
-    time: str | None = None
-    subresource: str = ""
-
-
-_managed_fields = msgspec.json.Decoder(list[_ManagedField] | None)
-
-
-def _status_touched(raw: msgspec.Raw) -> int | None:
-    """When anything in the status was written last."""
-    moments = [instant(each.time) for each in _managed_fields.decode(raw) or () if each.subresource == "status"]
-    return max((moment for moment in moments if moment is not None), default=None)
+def allocated_of(status: PodStatus) -> dict[str, object]:
+    """What the node has granted, in the same way: requests only."""
+    decode = msgspec.json.decode
+    return {
+        "containers": [
+            {"name": each.name, "resources": {"requests": decode(each.allocated_resources)}}
+            for each in status.statuses()
+        ],
+        "resources": {"requests": decode(status.allocated_resources)},
+    }

@@ -189,6 +189,10 @@ class Reflector(Generic[T]):
 
     async def _replay(self, after: int) -> None:
         sink = self._replaying
+        newest = await self._newest()
+        if after > newest:  # a watch from there would be answered with silence, for ever
+            msg = f"the server is at version {newest}: somebody edited the version, or etcd was restored"
+            raise Gone(msg)
         self._version = after
         sink.replay_began(after)
         await self._watch_to(None)  # first, for a server keeps events for little more than a minute
@@ -205,7 +209,13 @@ class Reflector(Generic[T]):
         while True:
             if await self._watch(_REPLAY_SECONDS, to=version) and (version is None or self._version >= version):  # type: ignore[operator]
                 return
-            await self._client.get(self._url, params=_PROGRESS)
+            await self._newest()
+
+    async def _newest(self) -> int:
+        """The version that the server is at."""
+        answer = await self._client.get(self._url, params=_PROGRESS, accept=self._accept_list)
+        self._alive()
+        return int(self._pages.decode(answer).metadata.resource_version)
 
     async def _list(self) -> int:
         """Take over a consistent list, page by page; never resourceVersion=0, which may be an old cache's state.

@@ -18,7 +18,7 @@ from bizrq.domain.pod_resources import Held
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.inventory.inventory import Inventory
-from bizrq.inventory.pods import Pod
+from bizrq.inventory.pod import Pod
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.read import Workload
 
@@ -83,9 +83,10 @@ async def show_above(inventory: Inventory, metrics: ControllerMetrics) -> None:
 
 
 def _workload_of(pod: Pod, inventory: Inventory) -> Workload | None:
-    if pod.owner is None or pod.deleted_at is not None or pod.interval.end is not None:
+    uid = inventory.workload_of(pod)
+    if uid is None or pod.deleted_at is not None or pod.interval.end is not None:
         return None
-    return inventory.workloads.get(inventory.owners.workload_of(pod.owner))
+    return inventory.workloads.get(uid)
 
 
 def _excess(pod: Held, within: Held | None, models: Models, gpus: GpuResources) -> Mapping[str, Quantity]:

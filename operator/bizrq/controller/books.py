@@ -59,12 +59,14 @@ def books_now(
         msg = f"the status has seen version {seen} of the pods, this process {view.version}"
         raise ViewTooOldError(msg)
     if quiet is not None and not closed and _is_quiet(bizrq, inventory, quiet, now):
-        return carry(books, view, now - (bizrq.reconciled or now))
+        carried = carry(books, view, now - (bizrq.reconciled or now))
+        return replace(carried, steady_until=quiet.steady_until)  # which no status tells
     periods = [*closed, state.period]
     written = bizrq.reconciled if bizrq.reconciled is not None else bizrq.created
     if len(periods) > 1:
         books = replace(books, uncertain={})  # what was doubtful belongs to the period before
-    complete = _complete(bizrq, books, inventory)
+    # Of which deletions it knows, a status does not tell that claims to know all.
+    complete = _complete(bizrq, books, inventory) if believe_seen else pods.version
     if complete is not None:
         books = replace(books, seen=_vouched(books, inventory, written))
         books = rebase(

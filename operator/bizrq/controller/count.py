@@ -66,7 +66,8 @@ def count(
     # Two bizrqs that are each other's ancestors would raise each other for ever: there nothing is handed up.
     circle = circle_above(bizrq, inventory.bizrqs.get)
     of_workloads = claims_of_workloads(bizrq.claims)
-    claims = open_claims(bizrq.claims, _seen(inventory), {*settled, *_outlived(of_workloads, inventory)})
+    over = {*settled, *_outlived(of_workloads, inventory)}
+    claims = open_claims(bizrq.claims, _seen(inventory), over, _own(bizrq, inventory))
     unread = any(not is_readable(line) for line in claims)
     takes_now = _takes_at(now, inventory)
     _, claimed_by_children = added_by(claims, _observed(bizrq, inventory, taken if bizrq.name in circle else takes_now))
@@ -122,6 +123,22 @@ def _seen(inventory: Inventory) -> Callable[[str, str], int]:
     return seen
 
 
+def _own(bizrq: Bizrq, inventory: Inventory) -> Callable[[Claim], bool]:
+    """Whether the object of a claim marked ``own``, whose outcome is known, is such a child under this bizrq [A8].
+
+    One that has lost its owner is counted as anything else. One that its very request would have made such a child is
+    none where that request failed.
+    """
+
+    def is_own(claim: Claim) -> bool:
+        workload = inventory.workloads.get(claim.uid)
+        if workload is None or workload.bizrq != bizrq.name or workload.owner is None:
+            return False
+        return workload.version > claim.version or not claim.raised.get(workload.kind.count_key)
+
+    return is_own
+
+
 def _outlived(claims: Mapping[str, Claim], inventory: Inventory) -> Iterable[str]:
     """Those lines of workloads that were under this bizrq at the version of their claim, and are in no newer list.
 
@@ -154,8 +171,7 @@ def _observed(
             child = inventory.bizrqs.get(claimant.rpartition("/")[2])
             is_ours = child is not None and (child.uid, child.parent) == (uid, bizrq.name)
             return takes_now(child) if child is not None and is_ours else {}
-        workload = inventory.workloads.get(uid)
-        return workload.demand if workload is not None and workload.bizrq == bizrq.name else {}
+        return inventory.workloads.counted(uid, bizrq.name)
 
     return observed
 

@@ -90,8 +90,9 @@ def what_stays(
     named = dict(inventory.workloads.total(bizrq.name))
     lines = []
     for known in _suspects(bizrq, inventory, memory, claims, open_claims):
-        sure = key_by_key_max(known.base, known.before)
-        controllers = _controllers(known, inventory)
+        child = inventory.workloads.is_child(known.uid)  # its pods are its owner's, and so is what they hold [A8]
+        sure = known.base if child else key_by_key_max(known.base, known.before)
+        controllers = () if child else inventory.controllers_of(known.uid, known.controllers)
         charged = charges[known.uid] = _charge(bizrq, inventory, memory, known, sure, controllers, stays, now)
         workload_of |= dict.fromkeys(controllers, known.uid)
         add_into(named, beyond(sure, known.observed))
@@ -124,7 +125,7 @@ def _suspects(
         known = suspects.get(uid)
         if known is None:
             workload = inventory.workloads.get(uid)
-            observed = workload.demand if workload is not None and workload.bizrq == bizrq.name else {}
+            observed = inventory.workloads.counted(uid, bizrq.name)
             if workload is not None:
                 name, models = str(workload), workload.models
             known = suspects[uid] = _Known(uid, workload, observed, name, models, base=observed)
@@ -168,12 +169,6 @@ def _charge(  # noqa: PLR0917  # one caller, right above
     return charge(known.base, sure, inventory.pods.held_under(controllers, known.models, now))
 
 
-def _controllers(known: _Known, inventory: Inventory) -> tuple[str, ...]:
-    """The UIDs under which pods of a workload are found: those of its line, and those known now; if they have any."""
-    named = {*known.controllers, *inventory.owners.controllers_of(known.uid)}
-    return tuple(sorted(each for each in named if inventory.pods.has_owner(each)))
-
-
 def _own_as_read(bizrq: Bizrq) -> Amounts:
     figures = own_amounts(bizrq.status.get("selfUsed"))
     return held_by_pods({key: amount for key, amount in figures.items() if not is_cash(key)})
@@ -186,15 +181,16 @@ def _above(
     owners: dict[str, set[str]] = {}
     models: dict[str, Models] = {}
     for pod in inventory.pods.of(bizrq.name):
-        if pod.owner is not None and pod.home is not None:
-            uid = workload_of.get(pod.owner) or inventory.owners.workload_of(pod.owner)
-            owners.setdefault(uid, set()).add(pod.owner)
+        controller = pod.uid if pod.alone else pod.owner
+        if controller is not None and pod.home is not None:
+            uid = workload_of.get(controller) or inventory.workload_of(pod) or controller
+            owners.setdefault(uid, set()).add(controller)
             models[uid] = pod.home.models
     above: dict[str, Quantity] = {}
     for uid, controllers in owners.items():
         workload = inventory.workloads.get(uid)
         if workload is None or workload.bizrq == bizrq.name:
-            charged = charges.get(uid) or (workload.demand if workload is not None else {})
+            charged = charges.get(uid) or inventory.workloads.counted(uid, bizrq.name)
             add_into(above, beyond(inventory.pods.held_under(controllers, models[uid], now), charged))
     return above
 

@@ -15,6 +15,7 @@ from typing import Final
 from bizrq.clock import Clock
 from bizrq.cluster.errors import ClusterError
 from bizrq.controller.above import show_above
+from bizrq.controller.beyond import show_beyond
 from bizrq.controller.books import ViewTooOldError
 from bizrq.controller.feed import Feed, Listing, RestoredError, take_over
 from bizrq.controller.sync import Sync
@@ -106,6 +107,7 @@ class Resync:
             for bizrq in self._inventory.bizrqs:
                 group.create_task(self._write(bizrq.name, slots))
         await show_above(self._inventory, self._metrics)
+        await show_beyond(self._inventory, self._metrics)
 
     def _take_over(self, listing: Listing) -> None:
         for kind, bizrq, before, after in take_over(listing, self._inventory):

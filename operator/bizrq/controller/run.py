@@ -28,6 +28,7 @@ from bizrq.cluster.reads import CLASSES_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
 from bizrq.controller.feed import Feed, RestoredError, take_over
+from bizrq.controller.gone_owners import GoneOwners
 from bizrq.controller.handlers import make_registry, make_settings
 from bizrq.controller.kopf_run import KopfRun
 from bizrq.controller.leader import LEASE_NAME, Alone, Elector, Leadership, new_identity
@@ -116,6 +117,7 @@ class Controller:
         )
         self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now)
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
+        self._gone_owners = GoneOwners(self._inventory, client, self._kinds, settings.gpus)
         self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)
         self._runtime_classes = Reflector(
             client,
@@ -181,7 +183,6 @@ class Controller:
         )
 
     def _leads(self, leading: bool) -> None:  # noqa: FBT001  # it is the news
-        self._metrics.leader.set(leading)
         if leading:
             for bizrq in self._inventory.bizrqs:
                 self._sync.wake(bizrq.name)  # a standby has let all wakes go
@@ -205,6 +206,7 @@ class Controller:
                 len(self._inventory.bizrqs), len(self._inventory.workloads), len(self._inventory.pods),
             )  # fmt: skip
             group.create_task(self._sync.run(), name="sync")
+            group.create_task(self._gone_owners.run(), name="gone owners")
             group.create_task(self._leadership.run(), name="leadership")
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._resync.run(), name="resync")
@@ -249,10 +251,12 @@ class Controller:
         objects.labels("pods").set(len(inventory.pods))
         objects.labels("replicasets").set(len(inventory.owners))
         objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
+        self._metrics.leader.set(self._leadership.leading)
         floor = self._leadership.floor
         self._metrics.floor_age.set(max(0, self._clock.now() - floor.time) if floor else math.nan)
         self._metrics.vanished.set(inventory.pods.vanished)
-        self._metrics.unreadable.set(inventory.pods.unreadable)
+        self._metrics.unreadable.set(inventory.pods.holdings.unreadable)
+        self._metrics.count_noted(inventory.pods.take_noted())
         self._metrics.unattributed.set(
             sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)
         )

@@ -17,7 +17,7 @@ from bizrq.clock import Clock
 from bizrq.cluster.reads import Reads
 from bizrq.controller.arrivals import know_classes
 from bizrq.domain.bizrq import LABEL, Bizrq
-from bizrq.domain.claims import claimant_of
+from bizrq.domain.claims import ClaimError, claimant_of, is_mark, parse_claim
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.tree import is_child
 from bizrq.inventory.inventory import Inventory
@@ -103,12 +103,23 @@ class Settlement:
 
     def _note(self, bizrq: Bizrq, now: float) -> Mapping[str, _Line]:
         known = self._lines.get(bizrq.name, {})
-        lines = {line: known.get(line) or _new_line(line, now) for line in bizrq.claims}
+        lines = {
+            line: known.get(line) or _new_line(line, now) for line in bizrq.claims if not self._stands(line, bizrq.name)
+        }
         if lines:
             self._lines[bizrq.name] = lines
         else:
             self.forget(bizrq.name)
         return lines
+
+    def _stands(self, line: str, bizrq: str) -> bool:
+        """Whether a line is the mark of a child that is in view: it goes with that, so there is nothing to look for."""
+        try:
+            claim = parse_claim(line)
+        except ClaimError:
+            return False
+        workload = self._inventory().workloads.get(claim.uid)
+        return is_mark(claim) and workload is not None and workload.bizrq == bizrq
 
     async def _is_settled(self, line: str, *, waited: bool) -> bool:
         claimant = claimant_of(line)

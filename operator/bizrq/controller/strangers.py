@@ -27,7 +27,7 @@ class Strangers:
 
     def __init__(self, inventory: Callable[[], Inventory], reads: Reads, kinds: Iterable[Kind], clock: Clock) -> None:
         self._inventory, self._reads, self._clock = inventory, reads, clock
-        self._kinds = tuple(kinds)
+        self._kinds = tuple(kind for kind in kinds if kind.id != "pods")  # a pod owns none
         self._names = {kind.kind for kind in self._kinds} | {"ReplicaSet"}
         self._gone: set[str] = set()
         """Controllers whose pods nobody knows the workload of, as of the list of pods below."""

@@ -24,9 +24,11 @@ def next_turn(bizrq: Bizrq, inventory: Inventory, steady_until: int | None, now:
     ``steady_until`` is when the rate at which its pods cost changes; None if it does not.
     """
     until = now + _HORIZON_SECONDS
-    for turn in (steady_until, bizrq.period.period.end if bizrq.period else None):
+    edge = bizrq.period.period.end if bizrq.period else None
+    for turn in (steady_until, edge):
         if turn is not None:
             until = min(until, max(turn, now + 1))
     if circle_above(bizrq, inventory.bizrqs.get):
         return until
-    return exhausted_from(bizrq, now, until, inventory.bizrqs.children) or until
+    last = until - 1 if until == edge else until  # at the edge itself the hours are those of the next period
+    return exhausted_from(bizrq, now, last, inventory.bizrqs.children) or until

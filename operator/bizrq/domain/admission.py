@@ -297,7 +297,7 @@ class Account:
             demand=settled.demand,
             raised=settled.raised,
             moved_from=growth.moved_from or (known.moved_from if known else ""),
-            own=bool(known and known.own),
+            own=growth.own or bool(known and known.own),
             marks=known.marks if known else (),
         )
         line = claim.line()

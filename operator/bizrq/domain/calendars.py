@@ -139,9 +139,8 @@ def span_of(calendar: CashPeriod, moment: int) -> tuple[int, int]:
     """The day, week or month that has ``moment``, as [first instant, first instant of the next) since 1970."""
     zone = _zone(calendar.zone)
     first = _beginning(calendar.every, _local(moment, zone).date())
-    while moment < _first_instant(first, zone):  # an hour of the day before comes again after midnight
-        first = _beginning(calendar.every, first - datetime.timedelta(days=1))
     following = _following(calendar.every, first)
+    # An hour of the day before may come again after midnight: the new day has begun. A day may be left out.
     while (end := _first_instant(following, zone)) <= moment:
         first, following = following, _following(calendar.every, following)
     return _first_instant(first, zone), end

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Final
 
 from bizrq.domain.amounts import Amounts, add_into, key_by_key_max
-from bizrq.domain.claims import Claim, ClaimError, claimant_of, parse_claim
+from bizrq.domain.claims import Claim, ClaimError, claimant_of, mark_of, parse_claim
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.tree import is_child
 
@@ -22,12 +22,19 @@ __all__ = ["added_by", "claims_of_workloads", "is_readable", "open_claims"]
 log: Final = logging.getLogger(__name__)
 
 
-def open_claims(lines: Iterable[str], seen: Callable[[str, str], int], settled: Container[str] = ()) -> list[str]:
-    """The lines whose outcome is not in view yet.
+def open_claims(
+    lines: Iterable[str],
+    seen: Callable[[str, str], int],
+    settled: Container[str] = (),
+    is_own: Callable[[Claim], bool] = lambda _: False,
+) -> list[str]:
+    """The lines whose outcome is not in view yet, and the marks of children that are counted [A8].
 
     ``seen`` gives the newest version in view of an object and UID. A claim closes when that is later than the version
     it was decided on: then the observed amounts tell how the request ended. ``settled`` are lines that a live read has
     closed. Lines of a form to come stay; what is no line of any form goes.
+
+    ``is_own`` tells of a claim marked ``own``, whose outcome is known, whether its object still is such a child here.
     """
     kept = []
     for line in lines:
@@ -38,6 +45,8 @@ def open_claims(lines: Iterable[str], seen: Callable[[str, str], int], settled: 
         uid, version, name = claimant
         if seen(name, uid) <= version and line not in settled:
             kept.append(line)
+        elif (claim := _read(line)) is not None and claim.own and is_own(claim):
+            kept.append(mark_of(claim))
     return kept
 
 

@@ -5,6 +5,9 @@ as one line of text in the status of the one that granted it:
 
     1 UID VERSION OBJECT SINCE KEY=DEMAND:RAISED,... [from=OLD] [own]
 
+``own`` is a child that nobody is believed to have made for its owner: it is counted as long as it is there, and being
+seen closes its claim no more than to its mark, a line without amounts [A8].
+
 VERSION is the resourceVersion of the object that the request was decided on, 0 for a create. Admission runs inside the
 storage update on that very version, so any later version tells how the request ended. DEMAND is all that the object
 will demand, not what it grows by; RAISED is what it is above the demand of the object at VERSION.
@@ -16,8 +19,8 @@ import contextlib
 import datetime
 import functools
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bizrq.domain.amounts import Amounts, key_by_key_max
@@ -32,6 +35,9 @@ __all__ = [
     "Settled",
     "claimant_of",
     "is_limitable",
+    "is_mark",
+    "mark_of",
+    "owned_by_itself",
     "parse_claim",
     "settle",
     "since_text",
@@ -143,6 +149,22 @@ def _parse(line: str) -> Claim:
     return Claim(parts[1], int(parts[2]), parts[3], parts[4], demand, raised, moved_from, "own" in marks, others)
 
 
+def owned_by_itself(lines: Iterable[str]) -> frozenset[str]:
+    """UIDs of the children that are workloads of their own, whatever owner they name [A8]."""
+    marked = [line for line in lines if " own" in line and "own" in line.split(" ")[_HEAD + 1 :]]
+    return frozenset(claimant[0] for line in marked if (claimant := claimant_of(line)) is not None)
+
+
+def mark_of(claim: Claim) -> str:
+    """What stays of a claim marked ``own`` once its outcome is known: what is observed counts then, and only that."""
+    return replace(claim, demand={}, raised={}).line()
+
+
+def is_mark(claim: Claim) -> bool:
+    """Whether a claim says no more than that its object is counted."""
+    return claim.own and not claim.demand
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 20  # noqa: PLR2004  # an etcd revision is an int64
 
@@ -163,6 +185,8 @@ class Growth:
     old_keys: frozenset[str] = frozenset()
     """The keys of its hard at ``version``."""
     moved_from: str = ""
+    own: bool = False
+    """It is the child of somebody, and is not believed to be [A8]."""
     credit: Amounts = field(default_factory=dict)
     """What its line in ``status.leftovers`` holds for it already [A1, P5]."""
 

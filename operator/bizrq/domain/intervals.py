@@ -14,14 +14,25 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["NOT_STARTED", "EndSource", "Interval", "PodFacts", "deleted", "follow", "is_open", "stop_at"]
+__all__ = ["NOT_STARTED", "Clamp", "EndSource", "Interval", "PodFacts", "deleted", "follow", "is_open", "stop_at"]
 
 FORCED_AT_ONCE: Final = 2
 """Seconds between the request of a deletion and its DELETED event within which the request is the end."""
 
 
+class Clamp(enum.StrEnum):
+    """Why S or E is not what the pod said, or had to be guessed [C2]."""
+
+    START_GUESSED = "start_guessed"
+    """No condition told when it was scheduled: status.startTime, else creationTimestamp."""
+    START_BEFORE_CREATION = "start_before_creation"
+    END_BEFORE_START = "end_before_start"
+    END_IN_FUTURE = "end_in_future"
+    END_AFTER_CUT = "end_after_cut"
+
+
 class EndSource(enum.IntEnum):
-    """What an end was taken from; everything below FINISHED_AT counts as inexact."""
+    """What an end was taken from. FINISHED_AT is exact, and so is DELETION_REQUEST where there never was a grace."""
 
     NONE = 0
     """It has not ended, or only by its cut."""
@@ -60,6 +71,10 @@ class PodFacts(msgspec.Struct, gc=False):
     """lastTransitionTime of Ready or ContainersReady False for PodCompleted or PodFailed."""
     touched: int | None = None
     """Newest managedFields time of the subresource status; needed only where ``finished`` does not decide."""
+    resizing: int | None = None
+    """lastTransitionTime of PodResizeInProgress=True; ``segments.py`` asks for it."""
+    infeasible: bool = False
+    """The last resize was refused by the node: what the spec asks for since is not held."""
     deletion: int | None = None
     """metadata.deletionTimestamp."""
     grace: int | None = None
@@ -79,6 +94,8 @@ class Interval(msgspec.Struct, frozen=True, gc=False):
     """When the deletion was asked for."""
     first_terminal: int | None = None
     """When the phase was first observed to be final."""
+    noted: tuple[Clamp | EndSource, ...] = ()
+    """What had to be moved, and from what an end was guessed, so far: each once, also where it was corrected later."""
 
 
 NOT_STARTED: Final = Interval(start=None)
@@ -91,7 +108,8 @@ def follow(facts: PodFacts, before: Interval, observed: int) -> Interval:
         if start == before.start:
             return before
         if before is NOT_STARTED:
-            return Interval(start)
+            well = facts.scheduled is not None and facts.scheduled >= facts.created
+            return Interval(start) if well else Interval(start, noted=_note_start(facts, ()))
     cut, requested = before.cut, before.requested
     if facts.deletion is not None:
         grace = facts.grace or 0
@@ -106,7 +124,8 @@ def follow(facts: PodFacts, before: Interval, observed: int) -> Interval:
         if first_terminal is None:
             first_terminal = observed
         end, source = _terminal_end(facts, first_terminal)
-    return Interval(start, end, source, cut, requested, first_terminal)
+    after = Interval(start, end, source, cut, requested, first_terminal, _note_start(facts, before.noted))
+    return _note_end(after, observed) if end is not None else after
 
 
 def deleted(last: Interval, arrived: int, *, replayed: bool = False) -> Interval:
@@ -118,12 +137,12 @@ def deleted(last: Interval, arrived: int, *, replayed: bool = False) -> Interval
     """
     if last.end is not None:
         return last
+    end, source = arrived, EndSource.DELETION_ARRIVAL
     requested = last.requested
-    if requested is None:  # removed from etcd without a deletion of its own: its arrival is all there is
-        return replace(last, end=arrived, source=EndSource.DELETION_ARRIVAL)
-    if last.cut is None or replayed or arrived - requested <= FORCED_AT_ONCE:
-        return replace(last, end=requested, source=EndSource.DELETION_REQUEST)
-    return replace(last, end=arrived, source=EndSource.DELETION_ARRIVAL)
+    # One that was removed from etcd, without a deletion of its own, has nothing but its arrival.
+    if requested is not None and (last.cut is None or replayed or arrived - requested <= FORCED_AT_ONCE):
+        end, source = requested, EndSource.DELETION_REQUEST
+    return _note_end(replace(last, end=end, source=source), arrived)
 
 
 def stop_at(interval: Interval, now: int) -> int:
@@ -162,6 +181,37 @@ def _start(facts: PodFacts) -> int | None:
                 return None
             start = facts.created
     return max(start, facts.created)
+
+
+def _note_start(facts: PodFacts, noted: tuple[Clamp | EndSource, ...]) -> tuple[Clamp | EndSource, ...]:
+    said = facts.scheduled
+    if facts.mirror or (said is None and not facts.assigned):
+        return noted  # it has no start
+    if said is None:
+        said = facts.started
+        if Clamp.START_GUESSED not in noted and (said is not None or not facts.unscheduled):
+            noted = (*noted, Clamp.START_GUESSED)
+    if said is not None and said < facts.created and Clamp.START_BEFORE_CREATION not in noted:
+        noted = (*noted, Clamp.START_BEFORE_CREATION)
+    return noted
+
+
+def _note_end(interval: Interval, observed: int) -> Interval:
+    """The same, with what its end was guessed from, and why it does not hold as it is."""
+    start, end, source, cut = interval.start, interval.end, interval.source, interval.cut
+    if start is None or end is None:
+        return interval  # nothing is charged
+    found: list[Clamp | EndSource] = []
+    if source is not EndSource.FINISHED_AT and not (source is EndSource.DELETION_REQUEST and cut is None):
+        found.append(source)
+    if end < start:
+        found.append(Clamp.END_BEFORE_START)
+    if end > observed:
+        found.append(Clamp.END_IN_FUTURE)
+    if cut is not None and end > cut:
+        found.append(Clamp.END_AFTER_CUT)
+    new = [each for each in found if each not in interval.noted]
+    return replace(interval, noted=(*interval.noted, *new)) if new else interval
 
 
 def _terminal_end(facts: PodFacts, first_terminal: int) -> tuple[int, EndSource]:

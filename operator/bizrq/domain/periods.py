@@ -69,12 +69,13 @@ def read_state(stated: object) -> State | None:
     """A state from the status; None where there is none, or none that can be believed.
 
     A state that somebody broke counts as never written: ``roll`` then finds the period by the calendar, and closes
-    nothing that the books do not say is over. A broken ``next`` alone is left out; ``roll`` records it again.
+    nothing that the books do not say is over. A broken ``next``, and an end that only it gave, are left out; ``roll``
+    records them again.
     """
     if not isinstance(stated, Mapping):
         return None
     start, end = _instant(stated.get("start")), _instant(stated.get("end"))
-    if start is None or (end is None) != (stated.get("end") is None) or (end is not None and end <= start):
+    if start is None or (end is not None and end <= start):
         return None
     try:
         calendar = _calendar(stated)

@@ -21,6 +21,7 @@ __all__ = [
     "fits",
     "jobs_need_label",
     "key_missing",
+    "label_of_owner",
     "label_required",
     "label_stays",
     "left_to_grant",
@@ -151,6 +152,14 @@ def may_not_use(user: str, bizrq: str, namespace: str) -> str:
         f'label {LABEL}: {user} may not use "{bizrq}" in namespace {namespace}, if there is a BizGroupResourceQuota of '
         "that name; whoever gives out rights can give the verb use on it, see: "
         f"kubectl auth can-i use {PLURAL}.{GROUP}/{bizrq} -n {namespace}"
+    )
+
+
+def label_of_owner(owner: str, bizrq: str) -> str:
+    """Behind the refusal of a child that names a bizrq which its owner is not charged to [A8]."""
+    return (
+        f'; its owner, {owner}, is not counted for "{bizrq}": the label belongs on the object that you deploy, and not '
+        "on its template alone"
     )
 
 

@@ -18,6 +18,7 @@ from bizrq.domain.leftovers import is_of_another_format
 from bizrq.domain.periods import State, as_json
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
+from bizrq.domain.stays import is_of_another_format as is_move_of_another_format
 from bizrq.domain.times import timestamp
 
 __all__ = ["Counted", "NotReady", "has_news", "new_status", "put_books", "put_list", "summary"]
@@ -83,7 +84,8 @@ def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     put_books(cash, books)
     cash["rate"] = {key: str(Quantity.from_milli(milli)) for key, milli in sorted(books.rate.items())}
     put_list(cash, "absorbed", [str(each) for each in counted.absorbed])
-    put_list(cash, "moves", counted.moves)
+    other_moves = [line for line in bizrq.moves if is_move_of_another_format(line)]
+    put_list(cash, "moves", [*other_moves, *counted.moves])
     cash["period"] = as_json(counted.period)
     if books.seen is not None:
         cash["seen"] = f"{books.seen.version} {timestamp(books.seen.time)}"
@@ -242,7 +244,7 @@ def has_news(bizrq: Bizrq, status: Mapping[str, Any], counted: Counted) -> bool:
         old.get(name) != status.get(name) for name in {*old, *status} if name not in _MOVES_WITH_TIME
     ):
         return True
-    if tuple(counted.absorbed) != bizrq.absorbed or tuple(counted.moves) != tuple(bizrq.moves):
+    if tuple(counted.absorbed) != bizrq.absorbed or status["cash"].get("moves", []) != list(bizrq.moves):
         return True
     books = counted.books
     if (

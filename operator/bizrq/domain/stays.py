@@ -24,7 +24,7 @@ from bizrq.domain.intervals import Interval
 from bizrq.domain.resource_names import Models
 from bizrq.domain.times import instant, timestamp
 
-__all__ = ["Home", "Kept", "Stay", "kept_lines", "kept_of", "share"]
+__all__ = ["Home", "Kept", "Stay", "is_of_another_format", "kept_lines", "kept_of", "share"]
 
 FORMAT: Final = "1"
 
@@ -59,6 +59,11 @@ class Stay:
     until: int | None = None
     came_from: str = ""
     went_to: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all the time that a pod can have."""
+        return self.since is None and self.until is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,12 @@ def kept_of(bizrq: str, lines: Iterable[str]) -> Iterator[Kept]:
             log.warning("%s: %r in status.cash.moves is no move of format %s", bizrq, line[:100], FORMAT)
         else:
             yield kept
+
+
+def is_of_another_format(line: str) -> bool:
+    """Whether another version of bizrq wrote a line; it stays as it is."""
+    number = line.split(" ", 1)[0]
+    return number.isascii() and number.isdecimal() and number != FORMAT
 
 
 def kept_lines(kept: Sequence[Kept]) -> list[str]:

@@ -42,7 +42,7 @@ def taken_hours(child: Bizrq, now: int, children: Children) -> dict[str, Quantit
 def exhausted_from(bizrq: Bizrq, now: int, until: int, children: Children) -> int | None:
     """The first second after ``now`` at which one more budget of a bizrq is used up; None if that is not by ``until``.
 
-    ``until`` must not be behind the end of its period.
+    ``until`` must lie before the end of its period, at which the hours begin anew.
     """
     turns = []
     for key, hard in bizrq.hard.items():

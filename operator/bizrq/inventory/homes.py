@@ -7,7 +7,7 @@ its stays are kept here, and in the statuses of their bizrqs, as long as pods ar
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bizrq.domain.stays import Home, Kept, Stay
@@ -49,6 +49,10 @@ class Homes:
         """The same, the other way round."""
         self._stored: dict[str, frozenset[tuple[str, int | None, int | None]]] = {}
         """By bizrq the stays in its status: UID, since, until."""
+        self._guessed: dict[str, frozenset[Stay]] = {}
+        """Stays that no status tells and nobody saw: they fill what is between the others, until more is read."""
+        self._told: set[str] = set()
+        """Workloads that only lines have told of."""
         self.pending: dict[str, Pending] = {}
         """By UID of the workload."""
 
@@ -74,6 +78,10 @@ class Homes:
         """What lines say controls the pods of a workload."""
         return self._controllers.get(uid, ())
 
+    def knows(self, uid: str) -> bool:
+        """Whether this is a workload that has, or had, a home of its own."""
+        return uid in self._now or uid in self._stays
+
     def current(self, uid: str) -> Home | None:
         """The home that the label of a workload names now."""
         return self._now.get(uid)
@@ -88,7 +96,12 @@ class Homes:
             return
         self._now[uid] = home
         self.pending.pop(uid, None)
-        if uid in self._stays and (has_pods or self._is_kept(uid)):
+        if uid in self._told:
+            self._told.discard(uid)
+            left = self._complete(uid, self._stays[uid], now)
+            if left is not None:
+                self.pending[uid] = Pending(workload, left, home.bizrq, now)
+        elif uid in self._stays and (has_pods or self._is_kept(uid)):
             self._arrive(workload, known, home, now)
         else:
             self._stays.pop(uid, None)
@@ -104,6 +117,20 @@ class Homes:
         self._set(uid, self._stays.get(uid) or (Stay(home),))
         if has_pods:
             self.pending[uid] = Pending(workload, home.bizrq, "", now)
+
+    def counted_with_its_owner(self, uid: str) -> None:
+        """A workload turned out to be a child of another one: it has no home of its own [A8]."""
+        if self._now.pop(uid, None) is not None:
+            self.pending.pop(uid, None)
+            self._at_home(uid)
+
+    def was(self, workload: Workload, now: int) -> None:
+        """A workload that is gone had this home; nothing else may have been known of it."""
+        uid = workload.uid
+        if uid not in self._now and uid not in self._stays:
+            self._gone[uid] = now
+            self._set(uid, (Stay(Home(workload.bizrq, workload.models, workload.namespace)),))
+            self._changed(uid)
 
     def claimed(self, uid: str, came_from: str, moment: int) -> None:
         """A claim tells that this workload came to its bizrq at ``moment``, which nobody here saw."""
@@ -154,33 +181,52 @@ class Homes:
         """What the status of a bizrq says of moves."""
         lines = list(kept)
         self._stored[bizrq] = frozenset((each.uid, each.stay.since, each.stay.until) for each in lines)
+        by_uid: dict[str, list[Kept]] = {}
         for each in lines:
-            self._read(each, now)
+            by_uid.setdefault(each.uid, []).append(each)
+        for uid, of_workload in by_uid.items():
+            self._read(uid, of_workload, now)
 
     def forget_bizrq(self, bizrq: str) -> None:
         """A bizrq is gone."""
         self._stored.pop(bizrq, None)
 
-    def _read(self, kept: Kept, now: int) -> None:
-        uid, stay = kept.uid, kept.stay
-        self._name(uid, kept.controllers)
-        stays = self._stays.get(uid, ()) if self._is_kept(uid) else ()
-        merged = _merged(stays, stay)
-        if stay.came_from and not any(each.until == stay.since for each in merged):
-            before = Stay(replace(stay.home, bizrq=stay.came_from), until=stay.since, went_to=stay.home.bizrq)
-            merged = (before, *merged)  # the other status does not say so yet
-        home = self._now.get(uid)
-        if home is None:
-            self._gone.setdefault(uid, now)
-        if merged == stays:
-            return
-        *_, last = merged
+    def _read(self, uid: str, lines: Iterable[Kept], now: int) -> None:
+        before = self._stays.get(uid, ()) if self._is_kept(uid) else ()
+        guessed = self._guessed.get(uid, frozenset())
+        known = tuple(stay for stay in before if stay not in guessed)
+        self._guessed[uid] = frozenset()
+        for each in lines:
+            self._name(uid, each.controllers)
+            known = _merged(known, each.stay)
+        if uid not in self._now and uid not in self._gone:
+            self._gone[uid] = now
+            self._told.add(uid)
+        self._complete(uid, known, now)
+        if self._stays[uid] != before:
+            self._changed(uid)
+
+    def _complete(self, uid: str, known: Sequence[Stay], now: int) -> str | None:
+        """Take over stays, and guess what lies between them, and between the last one and the home of now.
+
+        Where it came from, if nobody told yet when it came to the home of now.
+        """
+        guessed = self._guessed.get(uid, frozenset())
+        known = [stay for stay in known if stay not in guessed]
+        stays = _without_gaps(known)
+        home, left = self._now.get(uid), None
+        last = stays[-1]
         if home is not None and (last.until is not None or last.home != home):
-            if last.until is None:
-                last = replace(last, until=_not_before(last, now), went_to=home.bizrq)
-            merged = (*merged[:-1], last, Stay(home, since=last.until, came_from=last.home.bizrq))
-        self._set(uid, merged)
-        self._changed(uid)
+            *_, last = stays = _left(stays, home, now)
+            if last.went_to == home.bizrq:
+                left = last.home.bizrq if last.until == now and last.home.bizrq != home.bizrq else None
+                stays.append(Stay(home, since=last.until, came_from=last.home.bizrq))
+            else:  # it had no label for a while, of which nobody knows the end
+                left = ""
+                stays.append(Stay(home, since=max(now, last.until or 0)))
+        self._guessed[uid] = frozenset(stays) - frozenset(known)
+        self._set(uid, tuple(stays))
+        return left
 
     def _name(self, uid: str, controllers: tuple[str, ...]) -> None:
         if controllers:
@@ -239,6 +285,8 @@ class Homes:
 
     def _at_home(self, uid: str) -> None:
         """No pod is left of before the last move: a workload without a past again."""
+        self._guessed.pop(uid, None)
+        self._told.discard(uid)
         for stay in self._stays.pop(uid, ()):
             uids = self._split.get(stay.home.bizrq)
             if uids is not None:
@@ -276,17 +324,48 @@ def _not_before(stay: Stay, moment: int) -> int:
     return max(moment, stay.since or 0)
 
 
-def _merged(stays: tuple[Stay, ...], stay: Stay) -> tuple[Stay, ...]:
+def _without_gaps(known: Iterable[Stay]) -> list[Stay]:
+    """The stays, oldest first, with those that the others say were between them."""
+    stays: list[Stay] = []
+    for stay in known:
+        previous = stays[-1] if stays else None
+        if previous is not None and previous.until is None:
+            previous = stays[-1] = replace(previous, until=stay.since, went_to=stay.home.bizrq)
+        if stay.came_from and (previous is None or previous.until != stay.since):
+            since, came_from = (previous.until, previous.home.bizrq) if previous is not None else (None, "")
+            stays.append(Stay(replace(stay.home, bizrq=stay.came_from), since, stay.since, came_from, stay.home.bizrq))
+        stays.append(stay)
+    return stays
+
+
+def _left(stays: list[Stay], home: Home, now: int) -> list[Stay]:
+    """The same of a workload that is at ``home`` now, and was elsewhere last."""
+    *others, last = stays
+    if last.until is None:
+        return [*others, replace(last, until=_not_before(last, now), went_to=home.bizrq)]
+    if last.went_to in {"", home.bizrq}:
+        return stays
+    between = Stay(
+        replace(last.home, bizrq=last.went_to), last.until, max(now, last.until), last.home.bizrq, home.bizrq
+    )
+    return [*stays, between]
+
+
+def _merged(stays: Sequence[Stay], stay: Stay) -> tuple[Stay, ...]:
     """The stays with one that a status tells; where both know the same one, the status is right."""
     known = next((each for each in stays if _is_same(each, stay)), None)
     if known is None:
-        return tuple(sorted((*stays, stay), key=lambda each: each.since or 0))
+        return tuple(sorted((*stays, stay), key=_age))
     told = stay if stay.until is not None else replace(stay, until=known.until, went_to=known.went_to)
     moved = known.until is not None and told.until != known.until
     return tuple(
         told if each is known else replace(each, since=told.until) if moved and each.since == known.until else each
         for each in stays
     )
+
+
+def _age(stay: Stay) -> tuple[int, bool, int]:
+    return stay.since or 0, stay.until is None, stay.until or 0
 
 
 def _is_same(one: Stay, other: Stay) -> bool:

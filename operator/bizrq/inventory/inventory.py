@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.claims import owned_by_itself
 from bizrq.domain.floor import Floor, next_floor
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.stays import Stay, kept_of
 from bizrq.inventory.bizrqs import Bizrqs
+from bizrq.inventory.children import Children
 from bizrq.inventory.homes import Homes
 from bizrq.inventory.owners import Owners
+from bizrq.inventory.pod import Pod
 from bizrq.inventory.pods import Pods
 from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses
@@ -40,7 +43,8 @@ class Inventory:
         self.workloads = Workloads()
         self.homes = Homes(self._moved)
         self.pods = Pods(self._stays_of, wake, gpus)
-        self.owners = Owners(self.pods.owner_known)
+        self.owners = Owners(self._owner_known)
+        self._children = Children(self.workloads, self.owners)
         self.floor: Floor | None = None
         """Of the Lease, as it is stored."""
         self.runtime_classes = RuntimeClasses(self._class_changed)
@@ -62,13 +66,23 @@ class Inventory:
 
     def pods_known(self) -> None:
         """The first view of pods is there: of bizrqs with older statuses anything may have been missed."""
+        if self.floor is not None and self.floor.version > self.pods.version:
+            log.warning("the floor of the Lease, %s, is of a version that is not there yet; not believed", self.floor)
+            self.floor = None
         known, floor = self.pods.known_since, self.floor
         for bizrq in self.bizrqs if known is not None else ():
+            self._cover(bizrq)
             self.pods.uncovered.note(bizrq.name, known or 0, after=floor.version if floor else -1)
+
+    def _cover(self, bizrq: Bizrq) -> None:
+        """What a stored status has seen needs not be kept; of what this process did not see it says nothing here."""
+        if bizrq.books.seen is not None:
+            self.pods.covered(bizrq.name, min(bizrq.books.seen.version, self.pods.version))
 
     def next_floor(self, stored: Floor | None) -> Floor | None:
         """The floor that may follow the one that is stored."""
-        self.vouch(stored)
+        if stored is None or stored.version <= self.pods.version:  # else it is another's, or a lie: one sees later
+            self.vouch(stored)
         if self.pods.known_since is None:
             return stored
         now = self._now()
@@ -87,8 +101,9 @@ class Inventory:
             return
         if known is None or known.moves != bizrq.moves:
             self.homes.read(bizrq.name, kept_of(bizrq.name, bizrq.moves), self._now())
-        if bizrq.books.seen is not None:
-            self.pods.covered(bizrq.name, bizrq.books.seen.version)
+        if known is None or known.claims != bizrq.claims:
+            self._decide_anew(self._children.mark(bizrq.name, owned_by_itself(bizrq.claims)))
+        self._cover(bizrq)
         if not ours:
             self._wake(bizrq.name)
         if known is None or known.hard != bizrq.hard or known.used != bizrq.used or known.parent != bizrq.parent:
@@ -106,6 +121,7 @@ class Inventory:
         if known is None:
             return
         self.homes.forget_bizrq(name)
+        self._decide_anew(self._children.mark(name, frozenset()))
         self.pods.forget_bizrq(name)
         self._wake(name)
         if known.parent:
@@ -126,26 +142,27 @@ class Inventory:
         """Take over a version of a labelled workload; its RuntimeClasses add what they add now [P3]."""
         overheads = self.runtime_classes.overheads
         workload = workload.under(overheads, self.gpus)
-        known = self.workloads.put(workload)
+        was_child = self.workloads.is_child(workload.uid)
+        known = self.workloads.put(workload, child=self._children.is_child(workload))
         if isinstance(known, bool):
             return
+        child = self.workloads.is_child(workload.uid)
+        self._children.note(workload, known)
         if known is not None and not known.has_pods_like(workload):
             self.reach.replaced(known, overheads)
         if workload.problems and (known is None or known.problems != workload.problems):
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
-        if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
-            has_pods = self._has_pods(workload.uid)
-            if workload.bizrq:
-                self.homes.labelled(workload, known, self._now(), has_pods=has_pods)
-            elif known is not None:
-                self.homes.lost(known, self._now(), has_pods=has_pods)
+        if known is None or (known.bizrq, known.models, was_child) != (workload.bizrq, workload.models, child):
+            self._give_home(workload, known, child=child)
             if known is not None:
                 self._wake(known.bizrq)
-        if known is None or (known.demand, known.bizrq, known.settled) != (
-            workload.demand, workload.bizrq, workload.settled,
+        if known is None or (known.demand, known.bizrq, known.settled, was_child) != (
+            workload.demand, workload.bizrq, workload.settled, child,
         ):  # fmt: skip
             self._wake(workload.bizrq)
+        if known is None or (bool(known.bizrq), known.owner) != (bool(workload.bizrq), workload.owner):
+            self._decide_anew(self._children.below(workload.uid))
 
     def remove_workload(self, uid: str, version: int, seen: int | None = None) -> None:
         """A workload was deleted, or lost its label, at ``version``; its pods keep their bizrq [C7].
@@ -157,6 +174,51 @@ class Inventory:
             self.homes.lost(known, self._now(), has_pods=self._has_pods(uid))
             self.reach.forget(uid)
             self._wake(known.bizrq)
+            self._children.forget(known)
+            self._decide_anew(self._children.below(uid))
+
+    def _owner_known(self, replica_set: str) -> None:
+        """A ReplicaSet has an owner, or another one."""
+        self.pods.owner_known(replica_set)
+        self._decide_anew(self._children.below(replica_set))
+
+    def _decide_anew(self, uids: Iterable[str]) -> None:
+        """Whether each of these is counted with its owner or by itself may have changed [A8]."""
+        for uid in list(uids):
+            workload = self.workloads.get(uid)
+            if workload is None:
+                continue
+            child = self._children.is_child(workload)
+            if self.workloads.set_child(uid, child=child) is not None:
+                self._give_home(workload, workload, child=child)
+                self._wake(workload.bizrq)
+
+    def _give_home(self, workload: Workload, known: Workload | None, *, child: bool) -> None:
+        """Where its pods belong, or where it does if it is a pod itself; those of a child belong to its owner."""
+        has_pods = self._has_pods(workload.uid)
+        if child:
+            self.homes.counted_with_its_owner(workload.uid)
+        elif workload.bizrq:
+            self.homes.labelled(workload, known, self._now(), has_pods=has_pods)
+        elif known is not None:
+            self.homes.lost(known, self._now(), has_pods=has_pods)
+
+    def workload_of(self, pod: Pod) -> str | None:
+        """UID of the workload that a pod is counted with: itself, or what its chain of controllers leads to."""
+        if pod.alone or pod.owner is None:
+            return pod.uid if pod.alone else None
+        return pod.owner if self.homes.knows(pod.owner) else self.owners.workload_of(pod.owner)
+
+    def controllers_of(self, uid: str, more: Iterable[str] = ()) -> tuple[str, ...]:
+        """UIDs under which pods of a workload are found, ``more`` and those known now; not those of other workloads."""
+        named = {*more, *self.owners.controllers_of(uid)}
+        others = (each for each in named if each == uid or self.homes.current(each) is None)
+        return tuple(sorted(each for each in others if self.pods.has_owner(each)))
+
+    def workload_was(self, workload: Workload) -> None:
+        """A workload that is gone was under a bizrq; nobody here may have known it, only its pods [C7]."""
+        if workload.bizrq and self.workloads.get(workload.uid) is None:
+            self.homes.was(workload, self._now())
 
     def workloads_listed(
         self, kind: Kind, listed: Sequence[Workload], version: int, unreadable: AbstractSet[str] = frozenset()
@@ -205,5 +267,11 @@ class Inventory:
         for controller in {*self.owners.controllers_of(uid), *self.homes.controllers_of(uid)}:
             self.pods.owner_known(controller)
 
-    def _stays_of(self, controller: str, namespace: str, created: int) -> tuple[Stay, ...]:
-        return self.homes.of(self.owners.workload_of(controller), controller, namespace, created)
+    def _stays_of(self, pod: Pod) -> tuple[Stay, ...]:
+        """Where a pod belongs: it may be a workload of its own; else its owner is one, or what that one belongs to."""
+        own = self.homes.of(pod.uid, pod.uid, pod.namespace, pod.created)
+        pod.alone = bool(own)
+        if own or pod.owner is None:
+            return own
+        uid = pod.owner if self.homes.knows(pod.owner) else self.owners.workload_of(pod.owner)
+        return self.homes.of(uid, pod.owner, pod.namespace, pod.created)

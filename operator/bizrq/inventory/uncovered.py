@@ -51,6 +51,10 @@ class Uncovered:
         """The floor of the Lease, as it is stored."""
         self._floor = max(self._floor, floor)
 
+    def disown(self) -> None:
+        """Nothing could be replayed from the floor, which may be a lie: until a higher one is read, it is none."""
+        self._floor = NEVER
+
     def oldest(self) -> int | None:
         """The oldest event of all; None where every status covers everything."""
         return min((oldest for oldest, _ in self._events.values()), default=None)

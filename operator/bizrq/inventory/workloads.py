@@ -1,4 +1,7 @@
-"""Which observed demand has each bizrq?"""
+"""Which observed demand has each bizrq?
+
+All labelled objects are held; children of counted ones demand nothing of their own [A8].
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ class Workloads:
     def __init__(self) -> None:
         self._by_uid: dict[str, Workload] = {}
         self._totals: dict[str, dict[str, Quantity]] = {}
+        self._children: set[str] = set()
+        """UIDs of those that are counted with their owner."""
         self._graves = Graveyard()
         self._listed: dict[str, int] = {}
         self._before: dict[str, dict[str, Workload]] = {}
@@ -38,13 +43,39 @@ class Workloads:
         """The workload with this UID, None where none is known."""
         return self._by_uid.get(uid)
 
+    def counted(self, uid: str, bizrq: str) -> Amounts:
+        """What a workload is counted with in the total of a bizrq; nothing where it is under another."""
+        known = self._by_uid.get(uid)
+        return known.demand if known is not None and known.bizrq == bizrq and uid not in self._children else {}
+
+    def is_child(self, uid: str) -> bool:
+        """Whether the workload with this UID is counted with its owner [A8]."""
+        return uid in self._children
+
+    def set_child(self, uid: str, *, child: bool) -> Workload | None:
+        """Count a workload that is held with its owner, or by itself; the workload, None if that changes nothing."""
+        known = self._by_uid.get(uid)
+        if known is None or child == (uid in self._children):
+            return None
+        if child:
+            self._take_out(known)
+            self._remember(known)
+            self._children.add(uid)
+        else:
+            self._children.discard(uid)
+            self._put_in(known)
+        return known
+
     def seen(self, uid: str) -> int:
         """The newest version at which this UID was seen, also one that was no longer labelled [A4]."""
         known = self._by_uid.get(uid)
         return max(NEVER if known is None else known.version, self._graves.seen(uid))
 
-    def put(self, workload: Workload) -> Workload | bool | None:
-        """Take over a version; what was known before (None: nothing), False if it is not newer."""
+    def put(self, workload: Workload, *, child: bool = False) -> Workload | bool | None:
+        """Take over a version; what was known before (None: nothing), False if it is not newer.
+
+        ``child``: it is counted with its owner.
+        """
         known = self._by_uid.get(workload.uid)
         if self._graves.is_stale(workload.uid, workload.version):
             return False
@@ -52,10 +83,13 @@ class Workloads:
             return False
         if known is not None:
             self._take_out(known)
-            if workload.bizrq != known.bizrq or workload.demand != known.demand:
+            if child or workload.bizrq != known.bizrq or workload.demand != known.demand:
                 self._remember(known)
+        self._children.discard(workload.uid)
+        if child:
+            self._children.add(workload.uid)
         self._by_uid[workload.uid] = workload
-        add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
+        self._put_in(workload)
         return known
 
     def replace(self, workload: Workload) -> None:
@@ -65,7 +99,7 @@ class Workloads:
         if workload.demand != known.demand:
             self._remember(known)
         self._by_uid[workload.uid] = workload
-        add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
+        self._put_in(workload)
 
     def remove(self, uid: str, version: int, seen: int | None = None) -> Workload | None:
         """Forget a workload that was deleted, or lost its label, at ``version``: a watch tells both in one way.
@@ -82,6 +116,7 @@ class Workloads:
         del self._by_uid[uid]
         self._take_out(known)
         self._remember(known)
+        self._children.discard(uid)
         return known
 
     def listed_at(self, kind: str) -> int:
@@ -114,7 +149,7 @@ class Workloads:
             self.forget_before(bizrq)
 
     def _remember(self, known: Workload) -> None:
-        if known.bizrq:
+        if known.bizrq and known.uid not in self._children:
             self._before.setdefault(known.bizrq, {}).setdefault(known.uid, known)
 
     def missing(self, kind: Kind, present: AbstractSet[str], version: int) -> list[Workload]:
@@ -125,7 +160,13 @@ class Workloads:
             if known.kind.id == kind.id and known.uid not in present and known.version <= version
         ]
 
+    def _put_in(self, workload: Workload) -> None:
+        if workload.uid not in self._children:
+            add_into(self._totals.setdefault(workload.bizrq, {}), workload.demand)
+
     def _take_out(self, workload: Workload) -> None:
+        if workload.uid in self._children:
+            return
         total = self._totals[workload.bizrq]
         subtract_from(total, workload.demand)
         if not total:

@@ -5,11 +5,13 @@ One registry a process, made by its ``run.py``, so that two in one test do not m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from bizrq import __version__
+from bizrq.domain.intervals import Clamp, EndSource
 
 __all__ = ["ControllerMetrics", "WebhookMetrics"]
 
@@ -88,6 +90,12 @@ class ControllerMetrics(_Metrics):
             ["bizrq", "key"],
             registry=self.registry,
         )
+        self.beyond = Gauge(
+            f"{_PREFIX}_pods_beyond_demand",
+            "Pods beyond what their workload demands and may have in a rollout, at the last resync.",
+            ["bizrq"],
+            registry=self.registry,
+        )
         self.vanished = Gauge(
             f"{_PREFIX}_pods_vanished",
             "Pods found gone by comparing lists since the start; their last hours may be missing.",
@@ -98,6 +106,28 @@ class ControllerMetrics(_Metrics):
             "Pod templates since the start with amounts that are no quantities.",
             registry=self.registry,
         )
+        self.clamps = self._counter(
+            "cash_clamps", "Pods whose start or end was not charged as they said it, by why, each once a pod.", "reason"
+        )
+        for reason in Clamp:
+            self.clamps.labels(reason.value)  # shown as 0 from the start, so that an increase can be seen
+        self.inexact_ends = self._counter(
+            "cash_inexact_ends",
+            "Pods whose end was taken from something else than their containers' finishedAt, by what it was taken "
+            "from, each once a pod; one that is corrected later stays counted.",
+            "source",
+        )
+        for source in EndSource:
+            if source > EndSource.FINISHED_AT:
+                self.inexact_ends.labels(source.name.lower())
+
+    def count_noted(self, noted: Mapping[Clamp | EndSource, int]) -> None:
+        """Count what had to be moved or guessed in pods' times [C2]."""
+        for what, pods in noted.items():
+            if isinstance(what, Clamp):
+                self.clamps.labels(what.value).inc(pods)
+            else:
+                self.inexact_ends.labels(what.name.lower()).inc(pods)
 
 
 class WebhookMetrics(_Metrics):

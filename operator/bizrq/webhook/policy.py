@@ -36,4 +36,4 @@ class Policy:
     ) -> Self:
         """Wire it; without ``access`` nobody is asked for a right."""
         trusted = TrustedControllers(trusted_controllers)
-        return cls(Rights(access, trusted, metrics), trusted, Modes(mode, reads.namespace_labels, metrics))
+        return cls(Rights(access, metrics), trusted, Modes(mode, reads.namespace_labels, metrics))

@@ -6,33 +6,14 @@ An ownerReference alone proves nothing: anybody can write one. What a trusted co
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bizrq.webhook.review import Request
+from bizrq.workloads.owner import Owner, controller_of
 
-__all__ = ["Owner", "TrustedControllers", "controller_of"]
+__all__ = ["TrustedControllers"]
 
 JSON = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The controlling owner that an object names."""
-
-    group: str
-    kind: str
-    name: str
-    uid: str
-
-
-def controller_of(raw: JSON) -> Owner | None:
-    """The owner among ``metadata.ownerReferences`` that says it is the controller; None where there is none."""
-    for reference in raw["metadata"].get("ownerReferences") or ():
-        if reference.get("controller"):
-            group = str(reference.get("apiVersion", "")).rpartition("/")[0]
-            return Owner(group, reference.get("kind", ""), reference.get("name", ""), reference.get("uid", ""))
-    return None
 
 
 class TrustedControllers:

@@ -21,9 +21,10 @@ from bizrq.domain.refusals import jobs_need_label, label_required, label_stays, 
 from bizrq.domain.resource_names import NO_MODELS, GpuResources
 from bizrq.webhook.claiming import forbidden, invalid
 from bizrq.webhook.cron_jobs import is_cron_job, label_of_jobs
-from bizrq.webhook.requesters import Owner, TrustedControllers, controller_of
+from bizrq.webhook.requesters import TrustedControllers
 from bizrq.webhook.review import Request, Verdict
-from bizrq.workloads.kind import Count, Kind, PodGroupAt
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.owner import REPLICA_SET, Owner, controller_of
 from bizrq.workloads.read import read_workload
 
 __all__ = ["RequiredReviews"]
@@ -32,23 +33,13 @@ JSON = Mapping[str, Any]
 
 _PODS: Final = ("", "pods")
 
-_REPLICA_SETS: Final = Kind(
-    group="apps",
-    version="v1",
-    resource="replicasets",
-    kind="ReplicaSet",
-    pod_groups=(PodGroupAt(("spec", "template"), (Count(("spec", "replicas"), 1),)),),
-)
-"""Stands between a Deployment and its pods; its template is the one that its pods were made of."""
-
 
 class RequiredReviews:
     """Reviews in namespaces that require a label."""
 
     def __init__(self, kinds: Iterable[Kind], reads: Reads, gpus: GpuResources, trusted: TrustedControllers) -> None:
         self._kinds = {(kind.group, kind.version, kind.resource): kind for kind in kinds}
-        self._owners = {(kind.group, kind.kind): kind for kind in (_REPLICA_SETS, *self._kinds.values())}
-        self._counted = {(kind.group, kind.kind) for kind in self._kinds.values()}
+        self._counted = {(kind.group, kind.kind): kind for kind in self._kinds.values()}
         self._reads, self._gpus, self._trusted = reads, gpus, trusted
 
     async def review(self, request: Request, _deadline: float) -> Verdict:
@@ -94,9 +85,13 @@ class RequiredReviews:
         )
 
     def _is_child(self, request: Request, kind: Kind | None, raw: JSON) -> bool:
-        """Whether somebody else has the label for it: of a pod any owner, of a workload one that is counted."""
+        """Whether somebody else has the label for it.
+
+        Of a pod, and of a ReplicaSet, which only stands in between, any owner; of a workload one that is counted.
+        """
         owner = self._trusted.owner_of_child(request, raw)
-        return owner is not None and (kind is None or (owner.group, owner.kind) in self._counted)
+        between = kind is None or (kind.group, kind.kind) == REPLICA_SET
+        return owner is not None and (between or owner.of_kind in self._counted)
 
     def _grows(self, kind: Kind, old: JSON, new: JSON) -> bool:
         before, after = (read_workload(raw, kind, self._gpus) for raw in (old, new))
@@ -132,7 +127,7 @@ class RequiredReviews:
 
     async def _template(self, namespace: str, owner: Owner | None) -> Amounts:
         """What a pod of its owner's template holds; nothing where there is none, or none that is known."""
-        kind = None if owner is None else self._owners.get((owner.group, owner.kind))
+        kind = None if owner is None else self._counted.get(owner.of_kind)
         if owner is None or kind is None:
             return {}
         raw = await self._reads.workload(kind, namespace, owner.name)

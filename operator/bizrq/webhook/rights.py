@@ -15,7 +15,6 @@ from bizrq.cluster.access import Access, Question
 from bizrq.cluster.errors import ClusterError
 from bizrq.domain.refusals import may_not_grant, may_not_use
 from bizrq.observability.metrics import WebhookMetrics
-from bizrq.webhook.requesters import TrustedControllers
 from bizrq.webhook.review import Request
 from bizrq.webhook.short_cache import ShortCache
 
@@ -34,15 +33,13 @@ _MOST: Final = 4096
 class Rights:
     """Asks the API server, by its own authorization."""
 
-    def __init__(self, access: Access | None, trusted: TrustedControllers, metrics: WebhookMetrics) -> None:
+    def __init__(self, access: Access | None, metrics: WebhookMetrics) -> None:
         """Without ``access`` everybody may do everything (``--authorize=false``)."""
-        self._access, self._trusted, self._metrics = access, trusted, metrics
+        self._access, self._metrics = access, metrics
         self._answers: ShortCache[bytes, bool] = ShortCache(_MOST)
 
     async def refuse_use(self, request: Request, bizrq: str) -> str | None:
         """Why the label of this request may not name ``bizrq``; None where it may. Raises ``ClusterError``."""
-        if self._trusted.owner_of_child(request) is not None:
-            return None
         if await self._may(request, "use", bizrq):
             return None
         return may_not_use(request.user_info.username, bizrq, request.namespace)

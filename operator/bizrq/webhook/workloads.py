@@ -1,4 +1,4 @@
-"""May this workload be created, changed or scaled? [A1-A7, A9, A12, A14, P4].
+"""May this workload be created, changed or scaled? [A1-A9, A12, A14, A15, P4].
 
 Growth only: what grows nothing is allowed without a look at any bizrq, so that nothing that shrinks, heals or cleans
 up is ever held up by a quota [A5].
@@ -19,8 +19,9 @@ from bizrq.domain.demand import PodGroup, demand, never_grows
 from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads
 from bizrq.domain.pod_template import read_overhead
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.refusals import no_such_bizrq
+from bizrq.domain.refusals import label_of_owner, no_such_bizrq
 from bizrq.domain.resource_names import GpuResources
+from bizrq.webhook.children import Children, Parentage
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
 from bizrq.webhook.policy import Policy
@@ -51,13 +52,19 @@ class WorkloadReviews:
     def __init__(
         self, kinds: Iterable[Kind], claiming: Claiming, reads: Reads, gpus: GpuResources, policy: Policy
     ) -> None:
+        kinds = tuple(kinds)
         self._kinds = {(kind.group, kind.version, kind.resource): kind for kind in kinds}
+        self._children = Children(kinds, reads, policy.trusted)
         self._claiming, self._reads, self._gpus, self._policy = claiming, reads, gpus, policy
 
     async def review(self, request: Request, deadline: float) -> Verdict:
-        """A create or an update of a workload. Raises ``ClusterError`` where the API server cannot be asked."""
+        """A create or an update of a workload, or a resize of a pod.
+
+        Raises ``ClusterError`` where the API server cannot be asked.
+        """
         kind = self._kind(request)
-        if kind is None or request.sub_resource:
+        # A pod that is a workload of its own is its own template: resizing it changes the demand [A15].
+        if kind is None or (request.sub_resource and (kind.id, request.sub_resource) != ("pods", "resize")):
             return forbidden(_unknown(request))
         if request.operation not in {"CREATE", "UPDATE"}:
             return Verdict.allow()
@@ -104,24 +111,46 @@ class WorkloadReviews:
         if not label:
             return Verdict.allow()
         stays = old is not None and before == label
+        adopted = old is not None and new.workload.owner not in {None, old.workload.owner}
+        parentage: Parentage | None = None
+        if adopted or not (old is not None and stays and _shrinks(old.workload, new.workload)):
+            parentage = await self._children.parentage(request, new.raw)
+        if (
+            parentage is not None
+            and parentage.believed
+            and not (old is not None and stays and await self._children.is_own(new.raw))
+        ):
+            return Verdict.allow()  # counted with its owner [A8]
         # Before anything is looked up: who may not name a bizrq is told nothing of it, not even that there is one.
-        if not stays and (refusal := await self._policy.rights.refuse_use(request, label)) is not None:
+        if not stays and (refusal := await self._refuse_use(request, label, parentage)) is not None:
             return forbidden(refusal)
         if not (old is not None and stays and _shrinks(old.workload, new.workload)):
             old, new = await self._under_classes(old, new)
-        had = old.workload.demand if old is not None and stays else {}
+        own = parentage is not None and (parentage.own or parentage.believed)
+        had: Amounts = {}
+        if old is not None and stays and (not own or await self._children.was_counted(old.raw, request.namespace)):
+            had = old.workload.demand
         grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
         known = old.workload.problems if old is not None and stays else ()
         broken = [str(each) for each in new.workload.problems if grows or each not in known]
         if broken:
             return invalid(f"amounts that cannot be counted: {'; '.join(broken[:3])}")
-        if not grows:
+        if not grows and not (own and adopted):  # who names an owner may hide behind it: that is claimed as growth [A8]
             return Verdict.allow()
         if len(new.workload.demand) > _MOST_KEYS:
             return invalid(
                 f"{new.workload} names too many resources: {len(new.workload.demand)} keys, {_MOST_KEYS} at most"
             )
-        return await self._claim(kind, old, new, had, request, deadline)
+        return await self._claim(kind, old, new, had, request, deadline, own=own)
+
+    async def _refuse_use(self, request: Request, label: str, parentage: Parentage | None) -> str | None:
+        """Why this bizrq may not be named; Jobs of a CronJob need no right, for it was asked for there [A12]."""
+        if parentage is not None and not parentage.needs_use:
+            return None
+        refusal = await self._policy.rights.refuse_use(request, label)
+        if refusal is not None and parentage is not None and parentage.trusted:
+            refusal += label_of_owner(f"{parentage.owner.kind} {parentage.owner.name}", label)
+        return refusal
 
     async def _under_classes(self, old: _Version | None, new: _Version) -> tuple[_Version | None, _Version]:
         """Both with what the RuntimeClasses add that they name [P3], read live: a class may change at any time.
@@ -140,7 +169,15 @@ class WorkloadReviews:
         return under(old) if old else None, under(new)
 
     async def _claim(  # noqa: PLR0917  # one caller, right above
-        self, kind: Kind, old: _Version | None, new: _Version, had: Amounts, request: Request, deadline: float
+        self,
+        kind: Kind,
+        old: _Version | None,
+        new: _Version,
+        had: Amounts,
+        request: Request,
+        deadline: float,
+        *,
+        own: bool,
     ) -> Verdict:
         workload = new.workload
         templates, _ = read_templates(new.raw, kind)
@@ -151,6 +188,7 @@ class WorkloadReviews:
             old=had,
             new=workload.demand,
             moved_from="" if old is None or old.workload.bizrq == workload.bizrq else old.workload.bizrq,
+            own=own,
         )
         ask = Ask(
             growth,
@@ -174,7 +212,7 @@ class WorkloadReviews:
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
         """What the object would demand with another replica count, where it has exactly one group of pods."""
         workload = version.workload
-        if len(workload.groups) != 1:
+        if len(workload.groups) != 1 or not all(each.replicas for each in kind.pod_groups):
             return None
         pod, models = workload.groups[0].held_under(version.overheads), workload.models
         return lambda replicas: demand([PodGroup(replicas, pod)], models, self._gpus, count=kind.count_key)

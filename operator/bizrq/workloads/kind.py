@@ -44,7 +44,9 @@ class PodGroupAt:
     """Where a group of equal pods stands in an object: the least of ``replicas`` pods of the template."""
 
     template: Path_
+    """Empty where the object is a pod itself."""
     replicas: tuple[Count, ...]
+    """None: it is one pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,10 @@ class _Fields:
             self.fail(f"{field} must be a {kind.__name__}, not {value!r}")
         return value
 
-    def path(self, field: str, default: Any = ...) -> Path_:
+    def path(self, field: str, default: Any = ..., *, whole: bool = False) -> Path_:
+        """A path; of the ``whole`` object ``.`` may be said."""
         text = self.take(field, str, default)
-        if text is None:
+        if text is None or (whole and text == "."):
             return ()
         if not _FIELD.fullmatch(text):
             self.fail(f"{field} must be names of fields with dots between them, not {text!r}")
@@ -202,11 +205,10 @@ def _kind(value: object, where: str) -> Kind:
 
 def _pod_group(value: object, where: str) -> PodGroupAt:
     fields = _Fields(value, where)
-    template = fields.path("template")
-    counts = tuple(
-        _count(each, f"{where}: replicas[{index}]") for index, each in enumerate(fields.take("replicas", list))
-    )
-    if not counts:
+    template = fields.path("template", whole=True)
+    listed = fields.take("replicas", list, None if not template else ...)
+    counts = tuple(_count(each, f"{where}: replicas[{index}]") for index, each in enumerate(listed or ()))
+    if not counts and listed is not None:
         fields.fail("replicas must name at least one number")
     fields.done()
     return PodGroupAt(template, counts)

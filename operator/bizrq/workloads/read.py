@@ -13,6 +13,7 @@ from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads, PodResources, he
 from bizrq.domain.pod_template import FieldProblem, read_pod_spec
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.workloads.kind import Count, Kind, NothingWhen
+from bizrq.workloads.owner import Owner, controller_of
 
 __all__ = ["Template", "Workload", "read_models", "read_templates", "read_workload"]
 
@@ -41,6 +42,10 @@ class Workload:
     """The RuntimeClasses that add to ``demand`` [P3]."""
     settled: bool = True
     """Its controller has seen this spec: of an older one no more pods are made [P5]."""
+    surge: int = 0
+    """So many pods more than it demands may be there in a rollout, where it states that."""
+    owner: Owner | None = None
+    """The controlling owner that it names [A8]."""
 
     def has_pods_like(self, other: Workload) -> bool:
         """Whether a pod of it holds what one of ``other`` does, group by group."""
@@ -105,12 +110,22 @@ def read_workload(
         groups=groups,
         runtime_classes=frozenset(each.runtime_class for each in groups if each.runtime_class),
         settled=not kind.observes or _observed(raw) >= metadata.get("generation", 0),
+        surge=_surge(raw, sum(each.replicas for each in groups)),
+        owner=controller_of(raw),
     )
 
 
 def _observed(raw: Mapping[str, Any]) -> int:
     observed = _at(raw, ("status", "observedGeneration"))
     return observed if isinstance(observed, int) else 0
+
+
+def _surge(raw: Mapping[str, Any], replicas: int) -> int:
+    """``maxSurge``, a number or a share of the replicas; 0 where it is neither."""
+    stated = _at(raw, ("spec", "strategy", "rollingUpdate", "maxSurge"))
+    if isinstance(stated, str) and (share := stated.removesuffix("%")) != stated:
+        return -(-replicas * int(share) // 100) if share.isascii() and share.isdecimal() and len(share) < 6 else 0  # noqa: PLR2004
+    return min(stated, _MAX_REPLICAS) if isinstance(stated, int) else 0
 
 
 def read_models(labels: Mapping[str, str]) -> Models:
@@ -149,10 +164,12 @@ def _templates(raw: Mapping[str, Any], kind: Kind, problems: list[FieldProblem])
         if template is None:
             continue  # a Rollout that refers to a Deployment has no template of its own
         spec = template.get("spec") if isinstance(template, Mapping) else template
+        if not where.template and isinstance(spec, Mapping):
+            spec = {**spec, "runtimeClassName": None}  # a pod has its overhead by now, whatever its class says later
         pod, broken = read_pod_spec(spec, ".".join((*where.template, "spec")))
         problems.extend(broken)
         counts = [count for each in where.replicas if (count := _count(raw, each, problems)) is not None]
-        templates.append(Template(max(0, min(counts, default=0)), pod))
+        templates.append(Template(max(0, min(counts, default=0)) if where.replicas else 1, pod))
     return templates
 
 

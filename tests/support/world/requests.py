@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bizrq.domain.bizrq import GROUP, KIND, PLURAL, VERSION
-from bizrq.webhook.review import GroupVersionKind, GroupVersionResource, Verdict
+from bizrq.webhook.review import GroupVersionKind, GroupVersionResource, UserInfo, Verdict
 from bizrq.webhook.review import Request as Review
 from tests.support.controller import DEPLOYMENT
 from tests.support.world.loop import HandLoop
@@ -39,6 +39,8 @@ class Change:
     new: JSON | None = None
     """A create: the object."""
     scale: int | None = None
+    user: str = ""
+    """Who wants it."""
     is_put: bool = False
 
     def __str__(self) -> str:
@@ -115,6 +117,7 @@ class Request:
         if self.change.new is not None:
             self._end = "stored" if now is None else "already exists"
             if now is None:
+                self._storage.makers[self.change.new["metadata"]["uid"]] = self.change.user
                 self._stored(self._storage.store(self.change.new))
         elif now is None:
             self._end = "not found"
@@ -144,9 +147,8 @@ class Request:
 
     def _parts(self, now: JSON) -> JSON:
         assert self._wanted is not None
-        metadata = {**now["metadata"], **{
-            field: self._wanted["metadata"].get(field) for field in ("labels", "generation", "annotations")
-        }}  # fmt: skip
+        fields = ("labels", "generation", "annotations", "ownerReferences")
+        metadata = {**now["metadata"], **{field: self._wanted["metadata"].get(field) for field in fields}}
         return {"spec": self._wanted["spec"], "metadata": metadata}
 
     def _asked(self) -> tuple[str, Review]:
@@ -169,6 +171,7 @@ class Request:
             uid="review", kind=kind, resource=resource, operation=operation, name=self.change.name,
             namespace=namespace, object=new, old_object=old,
             sub_resource="scale" if self.change.scale is not None else "",
+            user_info=UserInfo(username=self.change.user),
         )  # fmt: skip
 
 

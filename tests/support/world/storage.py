@@ -50,6 +50,8 @@ class Storage(CasStore):
         self.versions: dict[str, list[JSON | None]] = {}
         """Every version of each object; None: it was gone."""
         self.events: dict[str, list[Event]] = {}
+        self.makers: dict[str, str] = {}
+        """Who made an object, by its UID."""
         self.is_observed_late = False
         """Whether status.observedGeneration waits for ``observe``; else it is always that of the spec."""
         self.cached: dict[str, bytes] = {}

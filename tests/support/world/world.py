@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from bizrq.controller.farewell import FINALIZER
 from bizrq.domain.bizrq import LABEL
+from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS
 from tests.support.build import NOW, bizrq, container, pod_spec, workload
 from tests.support.clocks import HandClock
 from tests.support.controller import DEPLOYMENT
@@ -21,11 +22,14 @@ from tests.support.world.processes import Replica, Watcher
 from tests.support.world.requests import Change, Request
 from tests.support.world.storage import Storage, is_bizrq
 
-__all__ = ["COUNT", "CPU", "MEMORY", "World"]
+__all__ = ["COUNT", "CPU", "MEMORY", "TRUSTED", "World"]
 
 JSON = dict[str, Any]
 
 CPU, MEMORY, COUNT = "requests.cpu", "requests.memory", "count/deployments.apps"
+
+TRUSTED = DEFAULT_TRUSTED_CONTROLLERS[0]
+"""Somebody whose children are believed."""
 
 AT_ONCE: Mapping[str, Any] = {}
 
@@ -97,12 +101,25 @@ class World:
         cpu: int = 0,
         memory: int = 0,
         replicas: int = 1,
+        owner: str = "",
+        by: str = "",
         how: Mapping[str, Any] = AT_ONCE,
     ) -> Request:
-        """A workload is to be made; ``how``, here and below, is for ``ask``."""
+        """A workload is to be made, as the child of ``owner``; ``how``, here and below, is for ``ask``."""
         new = self._workload(name, under, cpu, memory, replicas)
         del new["metadata"]["resourceVersion"]
-        return self.ask(Change(name, lambda _: new, new=new), **how)
+        if owner:
+            new["metadata"]["ownerReferences"] = [self._reference(owner)]
+        return self.ask(Change(name, lambda _: new, new=new, user=by), **how)
+
+    def give_owner(self, name: str, owner: str, *, by: str = "", how: Mapping[str, Any] = AT_ONCE) -> Request:
+        """A workload is to say that it is the child of another one."""
+
+        def owned(raw: JSON) -> JSON:
+            raw["metadata"]["ownerReferences"] = [self._reference(owner)]
+            return raw
+
+        return self.ask(Change(name, owned, user=by), **how)
 
     def change(
         self,
@@ -111,6 +128,7 @@ class World:
         cpu: int | None = None,
         memory: int | None = None,
         put: bool = False,
+        by: str = "",
         how: Mapping[str, Any] = AT_ONCE,
     ) -> Request:
         """What a pod of a workload asks for is to become this; what is not named stays."""
@@ -120,7 +138,7 @@ class World:
             requests |= {key: str(amount) for key, amount in (("cpu", cpu), ("memory", memory)) if amount is not None}
             return raw
 
-        return self.ask(Change(name, changed, is_put=put), **how)
+        return self.ask(Change(name, changed, is_put=put, user=by), **how)
 
     def move(self, name: str, to: str | None, *, how: Mapping[str, Any] = AT_ONCE) -> Request:
         """A workload is to be under another bizrq, or under none."""
@@ -282,6 +300,16 @@ class World:
         before = versions[-2] if len(versions) > 1 else None
         if is_bizrq(raw) and before is not None:
             self.invariants.hard_changed(before, raw)
+
+    def uid_of(self, name: str) -> str:
+        """The UID of an object that is there."""
+        now = self.storage.current(name)
+        assert now is not None
+        return str(now["metadata"]["uid"])
+
+    def _reference(self, owner: str) -> JSON:
+        uid = self.uid_of(owner)
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner, "uid": uid, "controller": True}
 
     def _uid(self, name: str) -> str:
         self._uids += 1

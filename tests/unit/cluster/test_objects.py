@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from bizrq.cluster.objects import Owned, Page, facts_of, spec_of, template_of
+from bizrq.cluster.objects import Owned, Page, spec_of, template_of
+from bizrq.cluster.pod_facts import facts_of
 from bizrq.domain.pod_resources import held
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.times import timestamp
@@ -74,6 +75,22 @@ def test_conditions_that_tell_an_end():
 
 def test_ready_false_for_another_reason_is_no_end():
     assert facts(with_conditions(pod(), ("Ready", "False", "ContainersNotReady", NOW))).completed is None
+
+
+@pytest.mark.parametrize(("kind", "status"), [("Ready", "True"), ("DisruptionTarget", "False")])
+def test_a_condition_that_is_not_so_is_no_end(kind, status):
+    got = facts(with_conditions(pod(phase="Failed"), (kind, status, "PodFailed", NOW)))
+    assert (got.completed, got.disrupted) == (None, None)
+
+
+def test_conditions_of_a_resize():  # [C1]
+    got = facts(with_conditions(pod(), ("PodResizeInProgress", "True", None, NOW + 3)))
+    assert (got.resizing, got.infeasible) == (NOW + 3, False)
+    got = facts(with_conditions(pod(), ("PodResizeInProgress", "False", None, NOW + 3)))
+    assert got.resizing is None
+    for reason in ("Infeasible", "Deferred"):
+        got = facts(with_conditions(pod(), ("PodResizePending", "True", reason, NOW)))
+        assert (got.resizing, got.infeasible) == (None, reason == "Infeasible")
 
 
 def test_the_last_write_of_the_status_is_looked_up_only_where_nothing_better_is_known():

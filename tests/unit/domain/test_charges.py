@@ -52,6 +52,27 @@ def test_a_claim_closes_when_that_uid_has_been_seen_at_a_later_version(
     assert open_claims(lines, seen_at(u=seen)) == (lines if is_open else [])
 
 
+@pytest.mark.parametrize(
+    ("own", "is_own", "kept"),
+    [
+        pytest.param(True, True, [f"1 u 7 {WEB} {SINCE}  own"], id="one that is not believed, and is there"),
+        pytest.param(True, False, [], id="and is not there"),
+        pytest.param(False, True, [], id="any other"),
+    ],
+)
+def test_of_a_claim_marked_own_the_mark_is_kept_once_its_outcome_is_known(
+    own: bool,  # noqa: FBT001
+    is_own: bool,  # noqa: FBT001
+    kept: list[str],
+) -> None:
+    """[A8]."""
+    lines = [Claim("u", 7, WEB, SINCE, amounts({"pods": "3"}), amounts({"pods": "3"}), own=own).line()]
+    assert open_claims(lines, seen_at(u=7), (), lambda _: is_own) == lines
+    for seen, settled in ((8, set[str]()), (7, set(lines))):
+        assert open_claims(lines, seen_at(u=seen), settled, lambda _: is_own) == kept
+        assert open_claims(kept, seen_at(u=seen), settled, lambda _: is_own) == kept
+
+
 def test_another_uid_of_the_same_name_closes_nothing() -> None:
     """[A4]."""
     assert open_claims([line("u", 0)], seen_at(other=99)) == [line("u", 0)]

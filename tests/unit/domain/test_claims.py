@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,9 @@ from bizrq.domain.claims import (
     Growth,
     Settled,
     claimant_of,
+    is_mark,
+    mark_of,
+    owned_by_itself,
     parse_claim,
     settle,
     since_text,
@@ -163,6 +168,15 @@ def test_of_a_line_that_cannot_be_read_whole_the_claimant_is_known(line: str) ->
     assert claimant_of(line) is not None
     with pytest.raises(ClaimError, match="is no claim"):
         parse_claim(line)
+
+
+@given(claims())
+def test_a_mark_is_a_line_that_says_whose_and_no_amounts(claim: Claim) -> None:
+    """[A8]."""
+    mark = parse_claim(mark_of(claim))
+    assert mark == replace(claim, demand={}, raised={})
+    assert is_mark(mark) == claim.own
+    assert owned_by_itself([claim.line(), mark.line()]) == ({claim.uid} if claim.own else set())
 
 
 def test_an_error_shows_no_more_than_the_beginning_of_a_line() -> None:

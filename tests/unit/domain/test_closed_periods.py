@@ -26,11 +26,11 @@ def test_c9_they_stand_in_the_status_as_the_books_do():
         "settled": {"limits.cpu": "3600000"},
     }
     cash = {"previous": PREVIOUS.as_json(), "history": [OLDER.as_json(), PREVIOUS.total.as_json()]}
-    result = read(bizrq(cash=cash))
+    result = read(bizrq(cash=cash)).books
     assert result.previous == PREVIOUS
     assert result.history == (OLDER, Total(NOW - WEEK, NOW, PREVIOUS.ledger))
-    assert read(bizrq()).previous is None
-    assert read(bizrq()).history == ()
+    assert read(bizrq()).books.previous is None
+    assert read(bizrq()).books.history == ()
 
 
 @pytest.mark.parametrize(

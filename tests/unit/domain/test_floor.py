@@ -55,6 +55,7 @@ def test_it_is_the_view_where_every_event_is_covered():
 def test_it_never_goes_back(oldest):
     assert next_floor(STORED, Floor(99, NOW), oldest) == STORED
     assert next_floor(STORED, VIEW, 101) == STORED
+    assert next_floor(STORED, Floor(STORED.version, NOW), oldest) == STORED
 
 
 def test_its_time_moves_only_when_it_is_the_view_itself():

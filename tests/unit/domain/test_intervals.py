@@ -14,8 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bizrq.domain.cash import charged_seconds
 from bizrq.domain.intervals import NOT_STARTED, EndSource, Interval, PodFacts, deleted, follow, is_open, stop_at
+from tests.support.books import charged_seconds
 from tests.support.build import NOW, life
 
 CREATED = NOW - 1000
@@ -77,7 +77,7 @@ def test_that_condition_missing_or_its_time_null_but_node_name_set(facts: PodFac
 
 def test_a_late_condition_repairs_a_start_that_was_guessed() -> None:
     bound_directly = PodFacts(created=CREATED, assigned=True)
-    assert life(bound_directly, RUNNING) == life(RUNNING)
+    assert replace(life(bound_directly, RUNNING), noted=()) == life(RUNNING)
 
 
 def test_mirror_pod() -> None:

@@ -12,12 +12,14 @@ from freezegun.api import _freeze_time
 
 from bizrq import domain
 from bizrq.domain.calendars import CashPeriod, Every
-from bizrq.domain.cash import Charged, Seen, accrue, charged_seconds, keep_over_a_gap
+from bizrq.domain.cash import Charged, Seen, accrue
 from bizrq.domain.forecast import used_at
 from bizrq.domain.intervals import Interval, PodFacts
-from bizrq.domain.periods import roll
+from bizrq.domain.periods import Period, roll
+from bizrq.domain.rebase import rebase
 from bizrq.domain.status import Counted, has_news, new_status
 from bizrq.domain.times import instant, timestamp
+from tests.support.books import charged_seconds
 from tests.support.build import NOW, amounts, bizrq, life, read
 
 MODULES = sorted(Path(domain.__file__).parent.glob("*.py"))
@@ -39,13 +41,15 @@ def everything_that_knows_of_time() -> list[Any]:
     ]
     pods = [Charged({"limits.cpu": 1000}, interval, version) for version, interval in enumerate(intervals)]
     team = read(bizrq(hard={"limits.cpu": "4", "cash/limits.cpu": "1"}, reconciled=NOW - 60))
-    kept = keep_over_a_gap(team.books, pods, since=0, reconciled=NOW - 60)
-    books = accrue(kept, pods, keys=team.cash_keys, view=Seen(9, NOW), since=0, now=NOW)
-    counted = Counted(own=amounts({"limits.cpu": "3"}), children={}, books=books, now=NOW, writer="w.1")
-    status = new_status(team, counted)
+    period = Period(0)
+    kept = rebase(team.books, pods, complete=1, period=period, written=NOW - 60, now=NOW)
+    books = accrue(kept, pods, keys=team.cash_keys, view=Seen(9, NOW), periods=[period], now=NOW)
     every_week, before = CashPeriod(Every.WEEK, "Europe/Berlin"), NOW - 30 * 86_400
+    state, _ = roll(None, every_week, created=before, booked=None, now=NOW)
+    counted = Counted(own=amounts({"limits.cpu": "3"}), children={}, books=books, period=state, now=NOW, writer="w.1")
+    status = new_status(team, counted)
     return [
-        roll(None, every_week, created=before, booked=None, now=NOW),
+        state,
         used_at(team, "cash/limits.cpu", NOW),
         *intervals,
         [charged_seconds(interval, since=0, now=NOW) for interval in intervals],

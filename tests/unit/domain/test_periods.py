@@ -235,6 +235,7 @@ def test_c9_a_broken_change_is_left_out_and_recorded_again(change):
     assert read_state({**GOOD, "next": change}) == RUNNING
     without_calendar = {"start": GOOD["start"], "end": GOOD["end"], "next": change}
     assert read_state(without_calendar) == WITHOUT
+    assert read_state({"start": GOOD["start"], "end": "Sunday", "next": GOOD["next"]}) == WITHOUT
 
 
 @given(st.dictionaries(st.sampled_from([*GOOD]), st.sampled_from([*GOOD.values(), "", "x", 5, None, {}])))
@@ -256,8 +257,8 @@ def test_c9_books_without_a_state_are_of_the_period_in_which_they_were_last_writ
 
 def test_c9_books_that_are_older_than_their_object_were_brought_back():
     """[C9, T7] after a restore the object is younger than its hours."""
-    state, _ = roll(None, SHANGHAI, created=NEXT_MONDAY + DAY, booked=WEDNESDAY, now=NEXT_MONDAY + DAY)
-    assert state.period.start == NEXT_MONDAY
+    state, closed = roll(None, SHANGHAI, created=NEXT_MONDAY + DAY, booked=WEDNESDAY, now=NEXT_MONDAY + DAY)
+    assert (state.period.start, closed) == (NEXT_MONDAY, [RUNNING.period])
     older = State(Period(MONDAY, NEXT_MONDAY), SHANGHAI)
     assert rolled(older, SHANGHAI, WEDNESDAY + DAY, created=WEDNESDAY) == older
 
@@ -266,6 +267,7 @@ def test_c9_a_period_that_a_wrong_clock_began_is_given_up():
     """[C9, C2] as soon as the clock is right: else no pod would cost anything until then."""
     ahead = State(Period(NEXT_MONDAY + 70 * DAY, NEXT_MONDAY + 77 * DAY), SHANGHAI)
     assert rolled(ahead, SHANGHAI, WEDNESDAY, booked=NEXT_MONDAY + 71 * DAY) == RUNNING
+    assert rolled(None, SHANGHAI, WEDNESDAY, booked=NEXT_MONDAY + 71 * DAY) == RUNNING
 
 
 # --- children --------------------------------------------------------------------------------------------------------
@@ -320,6 +322,9 @@ def test_c9_books_of_a_child_without_a_state_are_of_the_period_in_which_they_wer
     assert child(None, RUNNING, booked=WEDNESDAY) == (RUNNING, [])
     later = advance(RUNNING, NEXT_MONDAY)[0]
     assert child(None, later, booked=WEDNESDAY) == (later, [RUNNING.period])
+    assert child(None, RUNNING, created=WEDNESDAY, booked=WEDNESDAY + 5)[0].period.start == WEDNESDAY
+    after_a_change = State(Period(NEXT_MONDAY, NEXT_MONDAY + 8 * HOUR), UTC_DAY)
+    assert child(None, after_a_change, booked=NEXT_MONDAY + 5) == (after_a_change, [])
     ahead = State(Period(NEXT_MONDAY + 7 * DAY), None)
     assert child(ahead, RUNNING, booked=WEDNESDAY) == (RUNNING, [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import HOUR, Books, Seen
+from bizrq.domain.periods import Period, State
 from bizrq.domain.quantity import ZERO, Quantity, parse
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady, has_news, new_status, summary
@@ -30,7 +32,7 @@ def counted(
     not_ready: NotReady | None = None,
 ) -> Counted:
     return Counted(
-        period=State(Period(0)),
+        period=State(Period(NOW - 60)),
         own=amounts(own or {}),
         children=amounts(children or {}),
         books=books or Books(seen=Seen(81723, NOW - 2)),
@@ -125,6 +127,7 @@ def test_a_status_says_all_that_was_counted() -> None:
             "settled": {"limits.cpu": "3600000", "requests.nvidia.com/gpu": "0"},
             "seen": "81723 2026-01-05T09:59:58Z",
             "rate": {"limits.cpu": "396500m", "requests.nvidia.com/gpu": "40"},
+            "period": {"start": "2026-01-05T09:59:00Z"},
         },
     }
 
@@ -177,7 +180,7 @@ def test_what_this_version_does_not_know_stays_as_it_was() -> None:
     old = {
         "leftovers": ["2 ..."],
         "future": {"field": [1, 2]},
-        "cash": {"uncertain": {CPU: "5"}, "moves": [], "period": {"start": "x"}, "new": 1},
+        "cash": {"moves": ["2 a line of tomorrow"], "new": 1},
         "conditions": [
             {"type": "Paused", "status": "True", "reason": "ByHand", "message": "m", "lastTransitionTime": "t"},
             {"type": "Ready", "status": "False", "reason": "Old", "message": "old", "extra": 1},
@@ -196,11 +199,20 @@ def test_what_this_version_does_not_know_stays_as_it_was() -> None:
 
 
 def test_a_status_that_is_changed_afterwards_does_not_reach_into_the_object_that_was_read() -> None:
-    team = read(bizrq(hard={"pods": "1"}, status={"leftovers": ["2 a"], "cash": {"moves": ["m"]}}))
+    team = read(bizrq(hard={"pods": "1"}, status={"leftovers": ["2 a"], "cash": {"moves": ["2 m"]}}))
     status = new_status(team, counted())
     status["leftovers"].append("b")
     status["cash"]["moves"].append("n")
-    assert (team.raw["status"]["leftovers"], team.raw["status"]["cash"]["moves"]) == (["2 a"], ["m"])
+    assert (team.raw["status"]["leftovers"], team.raw["status"]["cash"]["moves"]) == (["2 a"], ["2 m"])
+
+
+def test_a_line_of_moves_of_another_version_is_no_news_each_time() -> None:
+    """[C7] it stays as it is beside ours, and ours are written anew."""
+    team = read(bizrq(hard={"pods": "1"}, status={"cash": {"moves": ["2 a line of tomorrow", "1 broken"]}}))
+    figures = dataclasses.replace(counted(), moves=["1 uid shop - - // rs"])
+    assert has_news(team, status := new_status(team, figures), figures)
+    assert status["cash"]["moves"] == ["2 a line of tomorrow", "1 uid shop - - // rs"]
+    assert not news(after(team, status), figures)
 
 
 def test_a_view_that_is_not_known_leaves_the_one_that_is_stored() -> None:
@@ -483,6 +495,11 @@ def test_the_first_status_is_news() -> None:
             at(60, books=Books({CPU: 3_600_000 + 120_000}, {CPU: 60_000}, Seen(81800, NOW), {CPU: 2000})),
             id="something was settled",
         ),
+        pytest.param(
+            at(60, books=dataclasses.replace(at(60).books, uncertain={CPU: 1})), id="[C6] something may be missing"
+        ),
+        pytest.param(dataclasses.replace(at(60), moves=["1 uid shop - - // rs"]), id="[C7] a workload has left"),
+        pytest.param(dataclasses.replace(at(60), period=State(Period(NOW))), id="[C9] another period"),
         pytest.param(at(60, not_ready=NotReady("ParentNotFound", "gone")), id="it is not ready any more"),
         pytest.param(at(9 * 1800), id="[C8] its hours have run out"),
     ],

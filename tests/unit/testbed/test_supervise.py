@@ -114,6 +114,17 @@ def test_a_wanted_end_is_not_unexpected(folder: Path) -> None:
     assert [row["note"] for row in bed.status(folder)[1:]] == ["ended with -9", "ended with -15"]
 
 
+def test_a_server_that_ended_is_started_again_with_its_command(folder: Path) -> None:
+    server = servers.start(folder, "one", ["sh", "-c", "echo $WHO; sleep 600"], {"WHO": "it-is-me"})
+    with pytest.raises(BedError, match="one runs already"):
+        server.start_again()
+    server.kill9()
+    again = server.start_again()
+    assert again.pid != server.pid
+    wait_until(lambda: server.log.read_text() == "it-is-me\nit-is-me\n", "both have said who they are")
+    assert again.exit_code() is None
+
+
 def test_a_server_is_paused_and_goes_on(folder: Path) -> None:
     server = servers.start(folder, "one", SLEEP)
 

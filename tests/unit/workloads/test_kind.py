@@ -16,10 +16,12 @@ kinds:
 """
 
 
-def test_the_package_knows_deployments_and_jobs():
+def test_the_package_knows_these_kinds():
     assert [(kind.id, kind.url, kind.count_key) for kind in built_in()] == [
         ("deployments.apps", "/apis/apps/v1/deployments", "count/deployments.apps"),
         ("jobs.batch", "/apis/batch/v1/jobs", "count/jobs.batch"),
+        ("replicasets.apps", "/apis/apps/v1/replicasets", "count/replicasets.apps"),
+        ("pods", "/api/v1/pods", "count/pods"),
     ]
 
 
@@ -31,7 +33,7 @@ def test_a_core_kind_has_no_group_in_its_url_and_key():
 def test_a_file_adds_kinds(tmp_path):
     file = tmp_path / "more.yaml"
     file.write_text(TFJOB)
-    assert [kind.id for kind in load_kinds(file)] == ["deployments.apps", "jobs.batch", "tfjobs.kubeflow.org"]
+    assert [kind.id for kind in load_kinds(file)] == [*(kind.id for kind in built_in()), "tfjobs.kubeflow.org"]
 
 
 def test_a_kind_described_twice_is_refused(tmp_path):
@@ -66,6 +68,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             id="a broken path",
         ),
         pytest.param(("[{path: spec.worker.replicas, default: 1}]", "[]"), "at least one number", id="no replicas"),
+        pytest.param(
+            ("        replicas: [{path: spec.worker.replicas, default: 1}]\n", ""),
+            r"podGroups\[0\]: the field replicas is missing",
+            id="no replicas of a template that is a part of the object",
+        ),
         pytest.param(("default: 1", "default: yes"), r"replicas\[0\]: default must be a int, not True", id="a bool"),
     ],
 )

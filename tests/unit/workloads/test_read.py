@@ -2,12 +2,13 @@
 
 import pytest
 
+from bizrq.domain.bizrq import LABEL
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
 from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
-from tests.support.build import amounts, container, pod_spec, texts, workload
+from tests.support.build import amounts, container, pod, pod_spec, texts, workload
 
-DEPLOYMENT, JOB = built_in()
+DEPLOYMENT, JOB, REPLICA_SET, POD = built_in()
 CORE = pod_spec(container(limits={"cpu": "1"}))
 
 
@@ -42,6 +43,42 @@ def test_a_deployment_demands_its_replicas_with_models():  # [K1, K2]
 
 def test_a_deployment_without_replicas_has_one():
     assert pods(workload(replicas=None, template=CORE), DEPLOYMENT) == "1"
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"), [("Pending", "1"), ("Running", "1"), ("Unknown", "1"), ("Succeeded", "0"), ("Failed", "0")]
+)
+def test_a_pod_is_its_own_template_and_demands_nothing_once_it_is_terminal(phase, expected):  # [A8]
+    got = read(pod(spec=CORE, phase=phase, labels={LABEL: "team"}), POD)
+    assert (texts(got.demand).get("pods", "0"), texts(got.demand)["count/pods"]) == (expected, "1")
+    assert (str(got), got.bizrq) == ("pods/shop/pod", "team")
+
+
+def test_what_a_pod_holds_is_told_by_itself_whatever_its_runtime_class_says_later():  # [P3]
+    raw = pod(
+        spec={**pod_spec(container(limits={"cpu": "1"}), overhead={"cpu": "250m"}), "runtimeClassName": "sandbox"}
+    )
+    assert read(raw, POD).runtime_classes == frozenset()
+    assert texts(read(raw, POD).demand)["requests.cpu"] == "1250m"
+
+
+def test_an_amount_of_a_pod_that_is_none_is_named_by_its_path():  # [A14]
+    (problem,) = read(pod(spec=pod_spec(container(limits={"cpu": "abc"}))), POD).problems
+    assert str(problem).startswith("spec.containers[0].resources.limits.cpu: ")
+
+
+def test_a_replica_set_demands_its_replicas():  # [A8]
+    assert pods(workload(kind="ReplicaSet", replicas=3, template=CORE), REPLICA_SET) == "3"
+
+
+@pytest.mark.parametrize(
+    ("stated", "surge"),
+    [(None, 0), (3, 3), ("25%", 1), ("150%", 6), ("x%", 0), ("9" * 9 + "%", 0), (10**12, 2**31 - 1), ("3", 0), ([], 0)],
+)
+def test_the_pods_of_a_rollout_are_told_by_its_max_surge(stated, surge):  # [A8]
+    raw = workload(replicas=4, template=CORE)
+    raw["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": stated}}
+    assert read(raw).surge == surge
 
 
 def test_an_empty_model_label_counts_as_none():  # [K2]
