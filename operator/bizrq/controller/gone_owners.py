@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from bizrq.cluster.client import Client
-from bizrq.cluster.errors import ClusterError
+from bizrq.cluster.errors import ClusterError, NotFound
 from bizrq.cluster.objects import Owned, WatchEvent
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.resource_names import GpuResources
@@ -56,11 +56,19 @@ class GoneOwners:
             await asyncio.sleep(_PAUSE_SECONDS)
             await self.look()
 
-    async def look(self) -> None:
-        """Look for the owners of the pods that wait and were not looked for yet."""
+    async def begin(self) -> None:
+        """Look before anything is written: pods that are replayed were charged, and must not be nobody's for a while.
+
+        Where that cannot be told any more, it is as if their deletions had not been replayed [C6].
+        """
+        if not await self.look():
+            self._inventory.pods.strays_stay_unknown()
+
+    async def look(self) -> bool:
+        """Look for the owners of the pods that wait and were not looked for yet; False if that cannot be told."""
         wanted = self._inventory.pods.strays.to_look_for()
         if wanted is None:
-            return
+            return True
         names, versions = wanted
         below = _REPLICA_SET in names
         kinds = [kind for kind in self._kinds if below or kind.kind in names]
@@ -68,18 +76,21 @@ class GoneOwners:
         looks = [self._look(kind.url, labelled, versions, self._workload_gone(kind)) for kind in kinds]
         if below:
             looks.append(self._look(_REPLICA_SETS_URL, {}, versions, self._replica_set_gone))
-        await asyncio.gather(*looks)
+        return all(await asyncio.gather(*looks))
 
     async def _look(
         self, url: str, params: dict[str, str], versions: Iterable[int], gone: Callable[[bytes], None]
-    ) -> None:
+    ) -> bool:
         try:
             for version in versions:
                 if await self._told(url, params, version, gone):
-                    return
+                    return True
             log.info("%s: which owners of pods are gone is not told any more", url)
+        except NotFound:
+            return True  # a kind that the cluster does not have owns no pods
         except ClusterError as error:
             log.warning("%s: it cannot be told which owners of pods are gone: %s", url, error)
+        return False
 
     async def _told(self, url: str, params: dict[str, str], since: int, gone: Callable[[bytes], None]) -> bool:
         """Whether what went since that version was told."""

@@ -333,9 +333,9 @@ class Sync(Wakes):
             self._wake_in(name, max(seconds, self._gather))
         bizrq = self._inventory().bizrqs.get(name)
         if bizrq is not None:
-            now, quiet = self._clock.now(), self._quiet.get(name)
-            turn = next_turn(bizrq, self._inventory(), quiet.steady_until if quiet else None, now)
-            self._wake_in(name, max(turn - now, self._gather))
+            quiet = self._quiet.get(name)
+            turn = next_turn(bizrq, self._inventory(), quiet.steady_until if quiet else None, self._clock.now())
+            self._wake_in(name, max(turn - self._clock.milliseconds() / 1000, self._gather))
 
     def _forget(self, name: str) -> None:
         self._drift.forget(name)

@@ -221,6 +221,11 @@ class Pods:
 
     # --- attribution ---
 
+    def strays_stay_unknown(self) -> None:
+        """The owners of pods that were replayed cannot be told: whose they were nobody knows [C6]."""
+        if self.known_since is not None:
+            self.known_since = max(self.known_since, self.strays.newest or 0)
+
     def owner_known(self, owner: str) -> None:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
         for pod in list(self._by_owner.get(owner, ())):
