@@ -28,6 +28,7 @@ from bizrq.controller.moves import Moves
 from bizrq.controller.pods_seen import PodsSeen
 from bizrq.controller.settlement import Settlement
 from bizrq.controller.strangers import Strangers
+from bizrq.controller.surges import Crowds
 from bizrq.controller.turns import next_turn
 from bizrq.domain.bizrq import Bizrq, read_bizrq
 from bizrq.domain.resource_names import GpuResources
@@ -115,6 +116,7 @@ class Sync:
         """Books that only time changes, as far as is known."""
         self._pods_seen = PodsSeen(inventory, reads, clock)
         self._strangers = Strangers(inventory, reads, kinds, clock)
+        self._crowds = Crowds()
         self._process = secrets.token_hex(3)
         self._writes = 0
 
@@ -344,16 +346,18 @@ class Sync:
             # At the very moment of the count: what changes after it is a change against what is counted here.
             before |= {**self._inventory().workloads.take_before(bizrq.name), **before}
             quiet = self._still_quiet(bizrq.name)
+            now = self._clock.now()
             counted = count(
                 bizrq,
                 self._inventory(),
-                now=self._clock.now(),
+                now=now,
                 writer=f"{self._process}.{self._writes}",
                 gpus=self._gpus,
                 settled=settled,
                 leaving=child,
                 gone=gone,
                 memory=memory,
+                crowded=self._crowds.of(bizrq, self._inventory(), now),
                 quiet=quiet,
                 believe_seen=believe_seen,
             )
@@ -362,6 +366,7 @@ class Sync:
                 or (counted.unsure and await self._pods_seen.ask(counted.unsure))
             ):
                 break
+        self._crowds.note(bizrq.name, counted.surges)
         if counted.unsure or counted.look_again:
             self._unsure.add(bizrq.name)
         else:
@@ -426,7 +431,8 @@ class Sync:
         bizrq = self._inventory().bizrqs.get(name)
         if bizrq is not None:
             now, quiet = self._clock.now(), self._quiet.get(name)
-            turn = next_turn(bizrq, self._inventory(), quiet.steady_until if quiet else None, now)
+            steady_until, surge_stands = quiet.steady_until if quiet else None, self._crowds.next_standing(name, now)
+            turn = next_turn(bizrq, self._inventory(), steady_until, now, surge_stands=surge_stands)
             self._wake_in(name, max(turn - now, self._gather))
 
     def _forget(self, name: str) -> None:
@@ -436,3 +442,4 @@ class Sync:
         self._settlement.forget(name)
         self._failures.pop(name, None)
         self._quiet.pop(name, None)
+        self._crowds.forget(name)
