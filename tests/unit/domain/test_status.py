@@ -16,6 +16,7 @@ from bizrq.domain.periods import Period, State
 from bizrq.domain.quantity import ZERO, Quantity, parse
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady, has_news, new_status, summary
+from bizrq.domain.surge import Surge
 from tests.support.build import NOW, amounts, bizrq, read, texts
 
 GPUS = GpuResources()
@@ -325,6 +326,7 @@ def test_all_is_well() -> None:
         "Ready": ("True", "Counted"),
         "OverQuota": ("False", "WithinHard"),
         "CashExhausted": ("False", "BudgetLeft"),
+        "SurgeStanding": ("False", "NoneForAnHour"),
     }
 
 
@@ -415,6 +417,37 @@ def test_a_budget_of_zero_allows_nothing() -> None:
     assert conditions_of(bizrq(hard={"cash/limits.cpu": "0"}), counted())["CashExhausted"][0] == "True"
 
 
+def surges(*since: int) -> list[Surge]:
+    return [Surge(f"deployments.apps/shop/web-{number}", 8, 4, each) for number, each in enumerate(since)]
+
+
+@pytest.mark.parametrize(
+    ("age", "standing"), [pytest.param(3599, "False", id="59 min 59 s"), pytest.param(3600, "True", id="an hour")]
+)
+def test_surge_stands_after_an_hour(age: int, standing: str) -> None:
+    """[A8]."""
+    figures = dataclasses.replace(counted(), surges=surges(NOW - age))
+    assert conditions_of(TEAM, figures)["SurgeStanding"][0] == standing
+
+
+def test_surge_that_stands_is_named_with_its_pods_and_the_way_out() -> None:
+    """[A8] and what does not stand yet is not named."""
+    figures = dataclasses.replace(counted(), surges=surges(NOW - 3600, NOW - 60))
+    assert conditions_of(TEAM, figures)["SurgeStanding"] == (
+        "True", "RolloutStands",
+        "deployments.apps/shop/web-0 has 8 pods and is charged for 4, since 2026-01-05T09:00:00Z: "
+        "promote or abort the rollout, or lower its replicas",
+    )  # fmt: skip
+
+
+def test_five_workloads_with_surge_are_named() -> None:
+    """A status is sent around with every write."""
+    figures = dataclasses.replace(counted(), surges=surges(*[NOW - 7200] * 7))
+    message = conditions_of(TEAM, figures)["SurgeStanding"][2]
+    assert [f"web-{number} " in message for number in range(7)] == [True] * 5 + [False] * 2
+    assert "; and 2 more workloads: promote" in message
+
+
 def test_the_time_of_a_transition_is_kept_while_the_status_is_the_same() -> None:
     team = read(TEAM)
     first = new_status(team, counted({"limits.cpu": "9"}))
@@ -426,7 +459,7 @@ def test_the_time_of_a_transition_is_kept_while_the_status_is_the_same() -> None
     third = new_status(after(team, second), counted({"limits.cpu": "8"}, now=NOW + 120))
     assert condition(third, "OverQuota")["lastTransitionTime"] == "2026-01-05T10:02:00Z"
     assert condition(third, "Ready")["lastTransitionTime"] == "2026-01-05T10:00:00Z"
-    assert len(third["conditions"]) == 3
+    assert len(third["conditions"]) == 4
 
 
 # --- is it worth a write? --------------------------------------------------------------------------------------------
@@ -502,10 +535,20 @@ def test_the_first_status_is_news() -> None:
         pytest.param(dataclasses.replace(at(60), period=State(Period(NOW))), id="[C9] another period"),
         pytest.param(at(60, not_ready=NotReady("ParentNotFound", "gone")), id="it is not ready any more"),
         pytest.param(at(9 * 1800), id="[C8] its hours have run out"),
+        pytest.param(dataclasses.replace(at(60), surges=surges(NOW - 3540)), id="[A8] surge has stood for an hour"),
     ],
 )
 def test_what_is_news(figures: Counted) -> None:
     assert news(stored(TEAM, at(0)), figures)
+
+
+def test_surge_is_news_when_it_begins_to_stand_when_others_do_and_when_it_ends() -> None:
+    """[A8] and not while it goes on."""
+    one, two = surges(NOW - 3600, NOW - 3500)
+    team = stored(TEAM, dataclasses.replace(at(0), surges=[one, two]))
+    assert not news(team, dataclasses.replace(at(99), surges=[one, two]))
+    assert news(team, dataclasses.replace(at(100), surges=[one, two]))
+    assert news(team, at(1))
 
 
 def test_a_moment_before_the_hours_run_out_is_no_news() -> None:
