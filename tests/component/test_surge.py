@@ -23,7 +23,7 @@ class Rollout:
         for name in ("team", "other"):
             self.store.put(bizrq(name, hard=HARD, created=NOW - 3600))
         self.version = 100
-        self.pods, self.workloads, self.replica_sets = {}, {}, []
+        self.pods, self.workloads, self.replica_sets, self.began = {}, {}, [], {}
         self.restart()
         self.put("web")
         for name in ("old-1", "old-2"):
@@ -47,15 +47,16 @@ class Rollout:
         self.controller.reads.workloads["deployments.apps", "shop", name] = raw
 
     def pod(self, name, *, of="web", **fields):
-        """It gets its node now; its ReplicaSet is named after it, as far as the dash."""
+        """It gets its node now, or has had it; its ReplicaSet is named after it, as far as the dash."""
         self.version += 1
+        began = self.began.setdefault(name, self.clock.time)
         template = f"{of}-{name.partition('-')[0]}"
         owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": of, "uid": f"uid-{of}"}
         between = {"metadata": metadata(template, controller=owner)}
         self.replica_sets.append(between)
         self.controller.replica_set(between)
         owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": template, "uid": f"uid-{template}"}
-        fields = {"phase": "Running", "node": "n", "scheduled": self.clock.time, "created": self.clock.time, **fields}
+        fields = {"phase": "Running", "node": "n", "scheduled": began, "created": began, **fields}
         raw = pod(name, spec=ONE_CORE, version=self.version, controller=owner, **fields)
         self.pods[name] = raw
         self.controller.pod(raw)
@@ -64,6 +65,7 @@ class Rollout:
         for name in names:
             self.version += 1
             raw = self.pods.pop(name)
+            del self.began[name]
             self.controller.pod_deleted({**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self.version)}})
 
     async def look(self, name="team"):
@@ -159,7 +161,9 @@ async def standing(rollout):
     [
         pytest.param(lambda rollout: rollout.gone("new-1"), id="aborted: its pods are gone"),
         pytest.param(lambda rollout: rollout.gone("old-1"), id="promoted: an old one is gone"),
-        pytest.param(lambda rollout: rollout.pod("old-1", deletion=NOW + HOUR + 30, grace=30), id="or is being deleted"),
+        pytest.param(
+            lambda rollout: rollout.pod("old-1", deletion=NOW + HOUR + 30, grace=30), id="or is being deleted"
+        ),
         pytest.param(lambda rollout: rollout.pod("old-1", deletion=NOW + HOUR, grace=0), id="at once"),
         pytest.param(lambda rollout: rollout.pod("old-1", phase="Failed", finished=[NOW + 9]), id="or has ended"),
         pytest.param(lambda rollout: rollout.put("web", replicas=3), id="it is charged: the demand has grown"),
@@ -209,8 +213,9 @@ async def test_another_workload_that_stands_is_named_at_once(rollout):
     await rollout.loop.pass_time(NOW + HOUR)
     assert "shop/api" not in rollout.condition()["message"]
     await rollout.loop.pass_time(NOW + HOUR + 60)
-    assert "shop/web has 3 pods and is charged for 2, since 2026-01-05T10:00:00Z; deployments.apps/shop/api" in (
-        rollout.condition()["message"]
+    assert (
+        "shop/web has 3 pods and is charged for 2, since 2026-01-05T10:00:00Z; deployments.apps/shop/api"
+        in (rollout.condition()["message"])
     )
     assert rollout.condition()["lastTransitionTime"] == "2026-01-05T11:00:00Z"
 
@@ -266,3 +271,19 @@ async def test_pods_are_walked_over_every_ten_minutes_however_much_happens(rollo
     clock.time = NOW + 5  # a clock that is set back must not put the next walk off
     await rollout.look()
     assert walks[2:] == [("team", NOW + 5)]
+
+
+async def test_another_bizrq_of_the_name_is_walked_over_anew(rollout):
+    rollout.pod("new-1")
+    await rollout.look()
+    rollout.store._objects.pop("team")
+    uid = rollout.controller.inventory.bizrqs.get("team").uid
+    rollout.store.version += 1
+    rollout.controller.inventory.remove_bizrq(uid, "team", rollout.store.version)
+    await rollout.controller.sync.refresh("team")
+    assert rollout.controller.sync._crowds.next_standing("team", NOW) is None
+    rollout.store.put(bizrq("team", hard=HARD, created=NOW - 3600))
+    rollout.controller.see("team")
+    await rollout.look()
+    await rollout.loop.pass_time(NOW + HOUR)
+    assert rollout.standing() == "True"

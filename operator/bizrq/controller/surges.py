@@ -21,7 +21,7 @@ from bizrq.inventory.inventory import Inventory
 __all__ = ["Crowds", "crowded", "surges_of"]
 
 _WALK_SECONDS: Final = STANDS_SECONDS // 6
-"""Between two walks over the pods of a bizrq: some 50 ms for 100,000, which is nothing in ten minutes."""
+"""Between two walks over the pods of a bizrq: some 80 ms for 100,000, which is nothing in ten minutes."""
 
 _NANO: Final = 10**9
 

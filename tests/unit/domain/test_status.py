@@ -433,11 +433,12 @@ def test_surge_stands_after_an_hour(age: int, standing: str) -> None:
 def test_surge_that_stands_is_named_with_its_pods_and_the_way_out() -> None:
     """[A8] and what does not stand yet is not named."""
     figures = dataclasses.replace(counted(), surges=surges(NOW - 3600, NOW - 60))
-    assert conditions_of(TEAM, figures)["SurgeStanding"] == (
-        "True", "RolloutStands",
+    status, reason, message = conditions_of(TEAM, figures)["SurgeStanding"]
+    assert (status, reason) == ("True", "RolloutStands")
+    assert message == (
         "deployments.apps/shop/web-0 has 8 pods and is charged for 4, since 2026-01-05T09:00:00Z: "
-        "promote or abort the rollout, or lower its replicas",
-    )  # fmt: skip
+        "promote or abort the rollout, or lower its replicas"
+    )
 
 
 def test_five_workloads_with_surge_are_named() -> None:
