@@ -66,7 +66,7 @@ def run(cluster, namespace, *arguments, stdin=None):
 
 def running(cluster, namespace):
     """How many pods run, by ReplicaSet."""
-    found = {}
+    found: dict[str, int] = {}
     for each in json.loads(run(cluster, namespace, "get", "pods", "--output=json"))["items"]:
         if each["status"].get("phase") == "Running" and "deletionTimestamp" not in each["metadata"]:
             owner = each["metadata"]["ownerReferences"][0]["name"]
