@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bizrq.controller import surges
+from bizrq.controller.books import ViewTooOldError
 from tests.support.build import NOW, bizrq, metadata, pod, workload
 from tests.support.cas_store import CasStore
 from tests.support.controller import ONE_CORE, Controller
@@ -146,6 +147,20 @@ async def test_a_restart_changes_nothing(rollout, clock, at):
     assert rollout.standing() == "True"
     assert rollout.condition()["lastTransitionTime"] == "2026-01-05T11:00:00Z"
     assert clock.time == NOW + 3 * HOUR
+
+
+async def test_a_walk_over_a_view_that_is_too_old_is_not_remembered(rollout):
+    """[C4] else the hour would seem to begin anew, or to be over, after a restart."""
+    await standing(rollout)
+    before, pods = rollout.condition(), rollout.pods
+    rollout.pods, newest, rollout.version = {}, rollout.version, 1
+    rollout.restart()
+    rollout.controller.reads.pods_at = newest
+    with pytest.raises(ViewTooOldError):
+        await rollout.look()
+    rollout.controller.pods_listed(list(pods.values()), newest)
+    await rollout.look()
+    assert rollout.condition() == before
 
 
 async def standing(rollout):

@@ -7,7 +7,7 @@ Surge must stand an hour before anybody is told, so such a walk now and then mis
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bizrq.controller.beyond import staying_pods
@@ -18,7 +18,7 @@ from bizrq.domain.resource_names import PODS
 from bizrq.domain.surge import STANDS_SECONDS, Surge, next_standing, surge_since
 from bizrq.inventory.inventory import Inventory
 
-__all__ = ["Crowds", "crowded", "surges_of"]
+__all__ = ["Crowd", "Crowds", "crowded", "surges_of"]
 
 _WALK_SECONDS: Final = STANDS_SECONDS // 6
 """Between two walks over the pods of a bizrq: some 80 ms for 100,000, which is nothing in ten minutes."""
@@ -26,32 +26,34 @@ _WALK_SECONDS: Final = STANDS_SECONDS // 6
 _NANO: Final = 10**9
 
 
-@dataclass(slots=True)
-class _Crowd:
+@dataclass(frozen=True, slots=True)
+class Crowd:
     """What is remembered of one bizrq."""
 
     walked: int
+    """When its pods were walked over last."""
     uids: frozenset[str]
+    """Of the workloads that may have surge."""
     surges: Sequence[Surge] = ()
+    """As they were counted last."""
 
 
 class Crowds:
     """Where surge has to be looked for, by bizrq. Nothing of it must outlive the process."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Crowd] = {}
+        self._known: dict[str, Crowd] = {}
 
-    def of(self, bizrq: Bizrq, inventory: Inventory, now: int) -> frozenset[str]:
-        """UIDs of the workloads that may have surge: of a walk if it is the first or the last is too long ago."""
+    def of(self, bizrq: Bizrq, inventory: Inventory, now: int) -> Crowd:
+        """Where surge may be: what is remembered, or what a walk finds if that is the first or the last is long ago."""
         known = self._known.get(bizrq.name)
-        if known is None or not 0 <= now - known.walked < _WALK_SECONDS:
-            known = self._known[bizrq.name] = _Crowd(now, crowded(bizrq, inventory))
-        return known.uids
+        if known is not None and 0 <= now - known.walked < _WALK_SECONDS:
+            return known
+        return Crowd(now, crowded(bizrq, inventory))
 
-    def note(self, name: str, surges: Sequence[Surge]) -> None:
-        """Remember what was counted."""
-        if name in self._known:
-            self._known[name].surges = surges
+    def note(self, name: str, crowd: Crowd, surges: Sequence[Surge]) -> None:
+        """Remember what was counted; a walk over pods that are not all in view yet counts nothing [C4]."""
+        self._known[name] = replace(crowd, surges=surges)
 
     def next_standing(self, name: str, now: int) -> int | None:
         """The next instant after ``now`` from which on surge of a bizrq stands, as far as was counted."""

@@ -255,6 +255,7 @@ class Sync(Wakes):
             before |= {**self._inventory().workloads.take_before(bizrq.name), **before}
             quiet = self._still_quiet(bizrq.name)
             now = self._clock.now()
+            crowd = self._crowds.of(bizrq, self._inventory(), now)
             counted = count(
                 bizrq,
                 self._inventory(),
@@ -265,7 +266,7 @@ class Sync(Wakes):
                 leaving=child,
                 gone=gone,
                 memory=memory,
-                crowded=self._crowds.of(bizrq, self._inventory(), now),
+                crowded=crowd.uids,
                 quiet=quiet,
                 believe_seen=believe_seen,
             )
@@ -274,7 +275,7 @@ class Sync(Wakes):
                 or (counted.unsure and await self._pods_seen.ask(counted.unsure))
             ):
                 break
-        self._crowds.note(bizrq.name, counted.surges)
+        self._crowds.note(bizrq.name, crowd, counted.surges)
         if counted.unsure or counted.look_again:
             self._unsure.add(bizrq.name)
         else:
