@@ -92,6 +92,15 @@ class Pods:
             return any(pod.interval.start is not None for pod in pods)
         return any((pod.created if pod.interval.start is None else pod.interval.start) < before for pod in pods)
 
+    def starts_of_staying(self, controllers: Iterable[str]) -> list[int]:
+        """When those pods of these controllers got their nodes that have neither ended nor are being deleted."""
+        return [
+            pod.interval.start
+            for owner in controllers
+            for pod in self._controlled_by(owner)
+            if pod.interval.start is not None and pod.stays_on
+        ]
+
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
 
