@@ -27,7 +27,7 @@ from bizrq.cluster.objects import Owned, Page, Pod
 from bizrq.cluster.reflector import Reflector
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
 from bizrq.inventory.inventory import Inventory
-from bizrq.workloads.kind import load_kinds
+from bizrq.workloads.registry import load_kinds
 from bizrq.workloads.read import Workload
 
 PODS: Final = "/api/v1/pods"

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.registry import built_in
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "bizrq"
 

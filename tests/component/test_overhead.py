@@ -10,7 +10,7 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.review import GroupVersionKind, GroupVersionResource, Request
 from bizrq.webhook.routes import routes_over
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.registry import built_in
 from bizrq.workloads.read import read_workload
 from tests.support.build import runtime_class, workload
 from tests.support.cas_store import CasStore

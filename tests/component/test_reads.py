@@ -8,7 +8,7 @@ import pytest
 from bizrq.cluster import reads
 from bizrq.cluster.errors import NotFound, Unavailable
 from bizrq.cluster.reads import ApiReads
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.registry import built_in
 
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 

@@ -5,7 +5,7 @@ import pytest
 from bizrq.cluster.errors import Unavailable
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.webhook.required import RequiredReviews
-from bizrq.workloads.kind import read_kinds
+from bizrq.workloads.registry import read_kinds
 from tests.support.build import container, pod, pod_spec, workload
 from tests.support.policy import REPLICA_SET_CONTROLLER, PolicyWebhook, owned
 from tests.support.quotas import counted
@@ -186,7 +186,7 @@ async def test_pods_are_children_of_any_owner_also_where_pods_themselves_are_cou
     """[A8, A11]"""
     counted_pods = read_kinds(
         "kinds: [{group: '', version: v1, resource: pods, kind: Pod, "
-        "podGroups: [{template: spec, replicas: [{path: spec.none, default: 1}]}]}]",
+        "podGroups: [{template: ., replicas: '1'}]}]",
         "pods.yaml",
     )
     webhook = PolicyWebhook(clock)

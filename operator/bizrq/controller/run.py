@@ -32,7 +32,8 @@ from bizrq.inventory.inventory import Inventory
 from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.settings import ControllerSettings
-from bizrq.workloads.kind import Kind, load_kinds
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.registry import load_kinds
 
 __all__ = ["run_controller"]
 
@@ -218,6 +219,7 @@ class Controller:
         objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
         self._metrics.vanished.set(inventory.pods.vanished)
         self._metrics.unreadable.set(inventory.pods.unreadable)
+        self._metrics.uncounted.set(inventory.workloads.uncounted)
         self._metrics.unattributed.set(
             sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)
         )

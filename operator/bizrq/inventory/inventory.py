@@ -44,6 +44,8 @@ class Inventory:
         """Where pods belong whose workload is in no view, by controller, as leftovers say [P5]."""
         self._kept_by: dict[str, set[str]] = {}
         """These controllers by bizrq."""
+        self._told: dict[str, int] = {}
+        """The version of each workload of which was told that it cannot be counted."""
 
     # --- bizrqs ---
 
@@ -116,11 +118,13 @@ class Inventory:
         overheads = self.runtime_classes.overheads
         workload = workload.under(overheads, self.gpus)
         known = self.workloads.put(workload)
+        if not workload.counted:
+            self._tell_uncounted(workload)
         if isinstance(known, bool):
             return
         if known is not None and not known.has_pods_like(workload):
             self.reach.replaced(known, overheads)
-        if workload.problems and (known is None or known.problems != workload.problems):
+        if workload.counted and workload.problems and (known is None or known.problems != workload.problems):
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
@@ -136,11 +140,19 @@ class Inventory:
         ):  # fmt: skip
             self._wake(workload.bizrq)
 
+    def _tell_uncounted(self, workload: Workload) -> None:
+        """Once a version."""
+        if self._told.get(workload.uid) != workload.version:
+            self._told[workload.uid] = workload.version
+            shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
+            log.warning("%s: cannot be counted, its charge stays as it was: %s", workload, shown)
+
     def remove_workload(self, uid: str, version: int, seen: int | None = None) -> None:
         """A workload was deleted, or lost its label, at ``version``; its pods keep their bizrq [C7].
 
         ``seen`` is the version that it is known to have reached, where a list at ``version`` only lacked it [A4].
         """
+        self._told.pop(uid, None)
         known = self.workloads.remove(uid, version, seen)
         if known is not None:
             self._homes.pop(uid, None)

@@ -17,14 +17,14 @@ from bizrq.domain.demand import largest, never_grows, pod_amounts
 from bizrq.domain.pod_resources import NO_OVERHEADS, held
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.refusals import jobs_need_label, label_required, label_stays, resized, uncounted
+from bizrq.domain.refusals import children_need_label, label_required, label_stays, resized, uncounted
 from bizrq.domain.resource_names import NO_MODELS, GpuResources
 from bizrq.webhook.claiming import forbidden, invalid
-from bizrq.webhook.cron_jobs import is_cron_job, label_of_jobs
 from bizrq.webhook.requesters import Owner, TrustedControllers, controller_of
 from bizrq.webhook.review import Request, Verdict
-from bizrq.workloads.kind import Count, Kind, PodGroupAt
-from bizrq.workloads.read import read_workload
+from bizrq.workloads.expression import Expression
+from bizrq.workloads.kind import Kind, PodGroupAt
+from bizrq.workloads.read import child_label, read_workload
 
 __all__ = ["RequiredReviews"]
 
@@ -37,7 +37,7 @@ _REPLICA_SETS: Final = Kind(
     version="v1",
     resource="replicasets",
     kind="ReplicaSet",
-    pod_groups=(PodGroupAt(("spec", "template"), (Count(("spec", "replicas"), 1),)),),
+    pod_groups=(PodGroupAt(Expression("object.spec.?replicas.orValue(1)", "INT"), ("spec", "template")),),
 )
 """Stands between a Deployment and its pods; its template is the one that its pods were made of."""
 
@@ -48,7 +48,7 @@ class RequiredReviews:
     def __init__(self, kinds: Iterable[Kind], reads: Reads, gpus: GpuResources, trusted: TrustedControllers) -> None:
         self._kinds = {(kind.group, kind.version, kind.resource): kind for kind in kinds}
         self._owners = {(kind.group, kind.kind): kind for kind in (_REPLICA_SETS, *self._kinds.values())}
-        self._counted = {(kind.group, kind.kind) for kind in self._kinds.values()}
+        self._counted = {(kind.group, kind.kind) for kind in self._kinds.values() if not kind.children_counted}
         self._reads, self._gpus, self._trusted = reads, gpus, trusted
 
     async def review(self, request: Request, _deadline: float) -> Verdict:
@@ -65,6 +65,8 @@ class RequiredReviews:
                 return await self._resize(request, request.object, request.old_object or {})
             case "scale" if kind is not None:
                 return await self._scale(request, kind, request.object)
+            case "" if kind is not None and kind.children_counted:
+                return self._children(request, kind, request.object)
             case "" if kind is not None or is_pod:
                 return self._labels(request, kind, request.object)
         return self._uncounted(request, request.object)
@@ -81,6 +83,14 @@ class RequiredReviews:
         if old is not None and (kind is None or not self._grows(kind, old, new)):
             return Verdict.allow()  # it was here before the label was required [A5]
         return forbidden(label_required(_called(request, new), request.namespace, self._advice(request, new)))
+
+    def _children(self, request: Request, kind: Kind, new: JSON) -> Verdict:
+        """Of an object whose children are counted: it is they that need the label."""
+        old = request.old_object
+        if child_label(new, kind) or (old is not None and not child_label(old, kind)):
+            return Verdict.allow()
+        called = _called(request, new)
+        return forbidden(children_need_label(called, kind.child_labels, namespace=request.namespace))
 
     def _advice(self, request: Request, new: JSON) -> str:
         """What its owner has to do with it, where it names one."""
@@ -100,7 +110,7 @@ class RequiredReviews:
 
     def _grows(self, kind: Kind, old: JSON, new: JSON) -> bool:
         before, after = (read_workload(raw, kind, self._gpus) for raw in (old, new))
-        return not never_grows(before.groups, after.groups) or any(
+        return not after.counted or not never_grows(before.groups, after.groups) or any(
             problem not in before.problems for problem in after.problems
         )
 
@@ -113,9 +123,6 @@ class RequiredReviews:
         return forbidden(label_required(f"{kind.id} {name}", request.namespace, "then scale it up"))
 
     def _uncounted(self, request: Request, new: JSON) -> Verdict:
-        if is_cron_job(request):
-            counted = label_of_jobs(new) != ""
-            return Verdict.allow(*([] if counted else [jobs_need_label(_called(request, new), request.namespace)]))
         labelled = _label(new) is not None
         return Verdict.allow(uncounted(_called(request, new), request.namespace, labelled=labelled))
 

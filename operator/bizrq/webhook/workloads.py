@@ -19,14 +19,14 @@ from bizrq.domain.demand import PodGroup, demand, never_grows
 from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads
 from bizrq.domain.pod_template import read_overhead
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.refusals import no_such_bizrq
+from bizrq.domain.refusals import children_need_label, no_such_bizrq, uncountable
 from bizrq.domain.resource_names import GpuResources
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import Kind
-from bizrq.workloads.read import Workload, read_templates, read_workload
+from bizrq.workloads.read import Workload, child_label, read_templates, read_workload
 
 __all__ = ["WorkloadReviews"]
 
@@ -107,13 +107,17 @@ class WorkloadReviews:
         # Before anything is looked up: who may not name a bizrq is told nothing of it, not even that there is one.
         if not stays and (refusal := await self._policy.rights.refuse_use(request, label)) is not None:
             return forbidden(refusal)
+        if kind.children_counted and not child_label(new.raw, kind) and not (stays and old and not child_label(old.raw, kind)):
+            return forbidden(children_need_label(str(new.workload), kind.child_labels, label))
         if not (old is not None and stays and _shrinks(old.workload, new.workload)):
             old, new = await self._under_classes(old, new)
+        if not new.workload.counted and (not stays or old is None or _changed(old, new)):
+            return invalid(uncountable(str(new.workload), new.workload.problems))
         had = old.workload.demand if old is not None and stays else {}
         grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
         known = old.workload.problems if old is not None and stays else ()
         broken = [str(each) for each in new.workload.problems if grows or each not in known]
-        if broken:
+        if broken and new.workload.counted:
             return invalid(f"amounts that cannot be counted: {'; '.join(broken[:3])}")
         if not grows:
             return Verdict.allow()
@@ -188,6 +192,12 @@ def _label(raw: JSON) -> str | None:
 def _shrinks(old: Workload, new: Workload) -> bool:
     """Whether ``new`` demands no more than ``old``, whatever RuntimeClasses add: then none need be read [A5]."""
     return old.models == new.models and never_grows(old.groups, new.groups)
+
+
+def _changed(old: _Version, new: _Version) -> bool:
+    """Whether something else is asked for: of what is as it was nothing grows [A5]."""
+    parts = {*old.raw, *new.raw} - {"metadata", "status"}
+    return old.workload.models != new.workload.models or any(old.raw.get(each) != new.raw.get(each) for each in parts)
 
 
 def _replicas(scale: JSON) -> int:

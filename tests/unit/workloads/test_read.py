@@ -3,11 +3,11 @@
 import pytest
 
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.registry import built_in
 from bizrq.workloads.read import read_workload
 from tests.support.build import amounts, container, pod_spec, texts, workload
 
-DEPLOYMENT, JOB = built_in()
+DEPLOYMENT, JOB = built_in()[:2]
 CORE = pod_spec(container(limits={"cpu": "1"}))
 
 
