@@ -86,7 +86,7 @@ async def ours(client: Client, cluster: Cluster) -> dict[str, Any]:
     inventory = Inventory(woken.add, DEFAULT_GPU_RESOURCES)
     _put_workloads(inventory, cluster)
     clock = SystemClock()
-    owners = Reflector(client, "/apis/apps/v1/replicasets", Owned, inventory.owners, clock, metadata_only=True)
+    owners = Reflector(client, "/apis/apps/v1/replicasets", Owned, inventory.owners.sink(), clock, metadata_only=True)
     pods = Reflector(client, PODS, Pod, inventory.pods, clock)
     tasks = []
     try:

@@ -56,6 +56,7 @@ class Controller:
             gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES,
         )  # fmt: skip
         self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES)
+        self.between = self.inventory.owners.sink()
 
     # --- what it sees ---
 
@@ -92,7 +93,7 @@ class Controller:
 
     def replica_set(self, raw: JSON) -> None:
         """A ReplicaSet was added or changed."""
-        self.inventory.owners.changed(_owned.decode(msgspec.json.encode(raw)), self.clock.now())
+        self.between.changed(_owned.decode(msgspec.json.encode(raw)), self.clock.now())
 
     def workload(self, raw: JSON) -> None:
         """A labelled workload was added or changed."""

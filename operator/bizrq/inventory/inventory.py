@@ -36,7 +36,7 @@ class Inventory:
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
         self.pods = Pods(self._home_of, wake, gpus)
-        self.owners = Owners(self.pods.owner_known)
+        self.owners = Owners(self.pods.owner_known, self.pods.controller_of)
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
         self._homes: dict[str, Home] = {}
@@ -197,7 +197,7 @@ class Inventory:
         return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}
 
     def _home_of(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
-        uid = self.owners.workload_of(controller)
+        uid = controller if controller in self._homes else self.owners.workload_of(controller)
         home = self._homes.get(uid)
         if home is None and listed:  # one that an event brought was made after its workload had gone
             home = self._kept_homes.get(controller) or self._kept_homes.get(uid)

@@ -110,7 +110,9 @@ class RequiredReviews:
 
     def _grows(self, kind: Kind, old: JSON, new: JSON) -> bool:
         before, after = (read_workload(raw, kind, self._gpus) for raw in (old, new))
-        return not after.counted or not never_grows(before.groups, after.groups) or any(
+        if not after.counted and old.get("spec") != new.get("spec"):
+            return True
+        return not never_grows(before.groups, after.groups) or any(
             problem not in before.problems for problem in after.problems
         )
 

@@ -13,7 +13,7 @@ from bizrq.cluster.store import Store
 from bizrq.domain.resource_names import GpuResources
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.bizrqs import BizrqReviews
-from bizrq.webhook.children import ChildReviews
+from bizrq.webhook.child_labels import ChildReviews
 from bizrq.webhook.claiming import Claiming
 from bizrq.webhook.commit import Committers
 from bizrq.webhook.policy import Policy

@@ -85,9 +85,9 @@ def deployment(**spec):
 @pytest.mark.parametrize(
     ("raw", "path", "why"),
     [
-        pytest.param(deployment(replicas="3"), "spec.replicas", "whole number of pods, not '3'", id="a text"),
-        pytest.param(workload(replicas=True), "spec.replicas", "not True", id="a bool"),
-        pytest.param(workload(replicas=10**12), "spec.replicas", "not 1000000000000", id="more than an int32"),
+        pytest.param(deployment(replicas="3"), "podGroups[0].replicas", "whole number of pods, not '3'", id="a text"),
+        pytest.param(workload(replicas=True), "podGroups[0].replicas", "not True", id="a bool"),
+        pytest.param(workload(replicas=10**12), "podGroups[0].replicas", "not 1000000000000", id="more than an int32"),
         pytest.param(
             workload(template=pod_spec(container(limits={"cpu": "abc"}))),
             "spec.template.spec.containers[0].resources.limits.cpu",

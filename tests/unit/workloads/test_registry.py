@@ -112,7 +112,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         ),
         pytest.param(
             ("object.spec.worker.?replicas.orValue(1)", "spec.worker.replicas"),
-            "undeclared reference to 'spec'",
+            "undeclared reference to 'spec",
             id="a name that does not exist",
         ),
         pytest.param(
