@@ -50,7 +50,9 @@ async def begun(steps):
     process.__dict__ |= {
         "_runtime_classes": steps.part("runtimeclasses"),
         "_feed": SimpleNamespace(list_all=steps.list_all, arrivals=steps.part("arrivals")),
-        "_replica_sets": steps.part("replicasets"),
+        "_between": {"replicasets.apps": steps.part("replicasets")},
+        "_definitions": steps.part("definitions"),
+        "_appearance": steps.part("appearance"),
         "_pods": steps.part("pods"),
         "_sync": SimpleNamespace(run=steps.part("writes").run, trust=lambda _: steps.taken.append("taken over")),
         "_kopf": steps.part("events"),
@@ -74,6 +76,6 @@ async def test_no_write_before_the_first_list_of_every_kind(steps):
         steps.may_go_on = asyncio.Event()
         await until_idle()
     assert steps.taken[:6] == known
-    assert set(steps.taken[6:]) == {"writes", "events", "resync"}
+    assert set(steps.taken[6:]) == {"writes", "events", "resync", "definitions", "appearance"}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

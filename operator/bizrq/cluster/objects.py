@@ -13,7 +13,18 @@ import msgspec
 from bizrq.domain.intervals import PodFacts
 from bizrq.domain.times import instant
 
-__all__ = ["Listed", "Metadata", "Owned", "Page", "Pod", "RuntimeClass", "WatchEvent", "facts_of", "template_of"]
+__all__ = [
+    "Definition",
+    "Listed",
+    "Metadata",
+    "Owned",
+    "Page",
+    "Pod",
+    "RuntimeClass",
+    "WatchEvent",
+    "facts_of",
+    "template_of",
+]
 
 _NOTHING: Final = msgspec.Raw(b"null")
 
@@ -102,6 +113,12 @@ class Named(Metadata, rename="camel", gc=False):
     """The metadata of an object that others refer to by its name."""
 
     name: str = ""
+
+
+class Definition(msgspec.Struct, gc=False):
+    """A CRD, of which only the name matters."""
+
+    metadata: Named
 
 
 class RuntimeClass(msgspec.Struct, gc=False):

@@ -20,11 +20,12 @@ from bizrq.cluster.lists import METADATA_ONLY, first_page, list_all
 from bizrq.cluster.objects import RuntimeClass
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
-from bizrq.workloads.kind import Kind
+from bizrq.workloads.kind import Kind, Resource
 
-__all__ = ["CLASSES_URL", "ApiReads", "Reads"]
+__all__ = ["CLASSES_URL", "DEFINITIONS_URL", "ApiReads", "Reads"]
 
 CLASSES_URL: Final = "/apis/node.k8s.io/v1/runtimeclasses"
+DEFINITIONS_URL: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 JSON = dict[str, Any]
 
@@ -72,6 +73,12 @@ class Reads(Protocol):
 
     async def pods_in(self, namespace: str) -> dict[str, int] | None:
         """The versions of the pods of a namespace by UID, "": of all; None where they are more than a page."""
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has a resource."""
+
+    async def is_defined(self, resource: Resource) -> bool:
+        """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
 
     async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
         """The UIDs of all objects of these kinds, and of all ReplicaSets, labelled or not; without orphans.
@@ -160,6 +167,20 @@ class ApiReads:
                 items, _ = await list_all(self._client, url, {}, accept=METADATA_ONLY)
                 uids |= {each["metadata"]["uid"] for each in items if not _is_orphan(each["metadata"])}
         return uids
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has a resource."""
+        try:
+            await first_page(self._client, resource.url, limit=1)
+        except NotFound:
+            return False
+        return True
+
+    async def is_defined(self, resource: Resource) -> bool:
+        """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
+        raw = await self._get(f"{DEFINITIONS_URL}/{resource.id}")
+        versions = [] if raw is None else raw["spec"].get("versions") or []
+        return any(each.get("served") and each.get("name") == resource.version for each in versions)
 
     async def _get(self, url: str) -> JSON | None:
         try:

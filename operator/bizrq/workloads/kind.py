@@ -8,7 +8,7 @@ expressions. How a description is read from YAML: ``registry.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -80,8 +80,9 @@ class PodGroupAt:
     each: At | None = None
     template_from: TemplateFrom | None = None
     """Where the template is, if none stands in the object."""
-    requests: Mapping[str, Expression] = field(default_factory=dict)
-    limits: Mapping[str, Expression] = field(default_factory=dict)
+    requests: tuple[tuple[str, Expression], ...] = ()
+    """Amounts by resource, where there is no template."""
+    limits: tuple[tuple[str, Expression], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -287,9 +287,9 @@ def _referred(
 def _stated(where: PodGroupAt, name: str, scope: Scope, reading: _Reading) -> PodResources:
     """The pod of a kind that has no template: what it asks for is said by expressions."""
 
-    def amounts(field: str, expressions: Mapping[str, Expression]) -> dict[str, str | int]:
+    def amounts(field: str, expressions: tuple[tuple[str, Expression], ...]) -> dict[str, str | int]:
         stated = {}
-        for resource, expression in expressions.items():
+        for resource, expression in expressions:
             amount = expression.amount(scope)
             if isinstance(amount, Failure):
                 reading.fail(f"{name}.{field}.{resource}", amount)

@@ -17,9 +17,7 @@ import yaml
 from bizrq.workloads.expression import Expression, ExpressionError
 from bizrq.workloads.kind import At, Kind, PodGroupAt, Resource, TemplateFrom
 
-__all__ = ["REPLICA_SETS", "KindError", "between", "built_in", "built_in_text", "load_kinds", "read_kinds"]
-
-REPLICA_SETS: Final = Resource("apps", "v1", "replicasets")
+__all__ = ["KindError", "between", "built_in", "built_in_text", "load_kinds", "read_kinds"]
 
 
 @final
@@ -131,10 +129,10 @@ class _Fields:
         except ExpressionError as error:
             self.fail(f"{field} is no expression that can be used: {error}")
 
-    def expressions(self, field: str, *types: str) -> dict[str, Expression]:
+    def expressions(self, field: str, *types: str) -> tuple[tuple[str, Expression], ...]:
         """A mapping of names to expressions."""
         found = self.take(field, Mapping, {})
-        return {str(name): self.compiled(f"{field}.{name}", text, *types) for name, text in found.items()}
+        return tuple((str(name), self.compiled(f"{field}.{name}", text, *types)) for name, text in found.items())
 
     def done(self) -> None:
         if self.rest:

@@ -1,0 +1,135 @@
+"""Kinds come and go while the controller runs."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from bizrq.cluster.errors import NotFound, Unavailable
+from bizrq.cluster.objects import Definition, Named
+from bizrq.controller.appearance import Appearance, Definitions
+from bizrq.controller.feed import Feed, take_over
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
+from bizrq.workloads.kind import Resource
+from tests.support.build import workload
+from tests.support.cas_store import CasStore
+from tests.support.controller import DEPLOYMENT, ONE_CORE, Controller, until
+
+WIDGETS = Resource("example.com", "v1", "widgets")
+JOBS = Resource("batch", "v1", "jobs")
+
+
+def definition(name):
+    return Definition(Named(uid=name, resource_version="1", name=name))
+
+
+class Reads:
+    """An API server that serves what it is told to."""
+
+    def __init__(self):
+        self.served = {JOBS.id}
+        self.away = False
+        self.looks = 0
+
+    async def serves(self, resource):
+        self.looks += 1
+        if self.away:
+            raise Unavailable("away")
+        return resource.id in self.served
+
+
+@pytest.fixture
+async def world():
+    """A running watch for kinds, and how often it told of a change."""
+    reads, told = Reads(), []
+
+    async def changed():
+        told.append(sorted(reads.served))
+
+    appearance = Appearance({WIDGETS, JOBS}, reads, changed, seconds=0.5)
+    task = asyncio.create_task(appearance.run())
+    await until(lambda: reads.looks == 2)
+    yield appearance.definitions, reads, told
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_kind_that_is_defined_is_told_of_once_it_is_served(world):  # [R4]
+    definitions, reads, told = world
+    definitions.changed(definition("widgets.example.com"), 0)
+    looks = reads.looks
+    await until(lambda: reads.looks > looks)
+    assert told == [], "it is not served yet"
+    reads.served.add(WIDGETS.id)
+    await until(lambda: told == [["jobs.batch", "widgets.example.com"]])
+
+
+async def test_a_kind_that_goes_is_told_of(world):
+    definitions, reads, told = world
+    reads.served.add(WIDGETS.id)
+    definitions.changed(definition("widgets.example.com"), 0)
+    await until(lambda: len(told) == 1)
+    reads.served.discard(WIDGETS.id)
+    definitions.deleted(definition("widgets.example.com"), 0)
+    await until(lambda: told[1:] == [["jobs.batch"]])
+
+
+async def test_a_kind_that_no_crd_defines_is_noticed_some_time(world):
+    _, reads, told = world
+    reads.served.add(WIDGETS.id)
+    await until(lambda: told == [["jobs.batch", "widgets.example.com"]])
+
+
+async def test_an_api_server_that_is_away_is_asked_again(world):
+    definitions, reads, told = world
+    reads.away = True
+    definitions.changed(definition("widgets.example.com"), 0)
+    looks = reads.looks
+    await until(lambda: reads.looks > looks)
+    reads.away, reads.served = False, {*reads.served, WIDGETS.id}
+    await until(lambda: len(told) == 1)
+
+
+def test_a_list_of_crds_tells_which_are_gone():
+    told = []
+    definitions = Definitions(told.append)
+    for name in ("a", "b"):
+        definitions.changed(definition(name), 0)
+    definitions.list_began()
+    definitions.listed(definition("b"), 0)
+    definitions.list_ended(7, 0)
+    assert told == ["a", "b", "b", "a"]
+    assert ("a" in definitions, "b" in definitions) == (False, True)
+
+
+# --- the list of a kind that is not there ---
+
+
+class NoKinds:
+    """An API server that has bizrqs and nothing else."""
+
+    async def get(self, url, **_):
+        if "bizgroupresourcequotas" not in url:
+            raise NotFound(url)
+        return b'{"metadata": {"resourceVersion": "900"}, "items": []}'
+
+
+def feed(controller):
+    return Feed(NoKinds(), controller.reads, controller.inventory, [DEPLOYMENT], DEFAULT_GPU_RESOURCES)
+
+
+async def test_a_kind_that_is_not_there_is_an_empty_list(clock):  # [R4]
+    """What was held of it is gone, and its claims may close."""
+    controller = Controller(CasStore(), clock)
+    controller.workload(workload(template=ONE_CORE, version=70))
+    take_over(await feed(controller).list_all(), controller.inventory)
+    assert len(controller.inventory.workloads) == 0
+    assert controller.inventory.workloads.listed_at("deployments.apps") == 900
+
+
+async def test_a_kind_that_is_defined_and_not_served_yet_is_no_empty_list(clock):  # [R4]
+    controller = Controller(CasStore(), clock)
+    controller.reads.defined.add("deployments.apps")
+    with pytest.raises(Unavailable, match=r"deployments\.apps are defined and not served yet"):
+        await feed(controller).list_all()
