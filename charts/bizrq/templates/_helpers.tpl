@@ -58,9 +58,9 @@ package's own file (make chart), and those of the values.
 {{- toYaml (dict "kinds" (concat $known .Values.workloads)) -}}
 {{- end }}
 
-{{/* What kinds name beside themselves in the field "between", as YAML, without pods and the kinds themselves. */}}
+{{/* What kinds name beside themselves in the field "between", as YAML, without the kinds themselves. */}}
 {{- define "bizrq.between" -}}
-{{- $known := dict "/pods" true -}}
+{{- $known := dict -}}
 {{- range .kinds -}}
 {{- $_ := set $known (printf "%s/%s" .group .resource) true -}}
 {{- end -}}

@@ -70,7 +70,7 @@ class Owners:
         for uid in [uid for uid in self._gone if not has_pods(uid) and uid not in self._below]:
             self._gone.discard(uid)
             self._forget(uid)
-        for uid in [uid for uid in self._pods if uid not in self._below]:
+        for uid in [uid for uid in self._pods if not has_pods(uid) and uid not in self._below]:
             self._pods.discard(uid)
             self._forget(uid)
 
@@ -82,8 +82,6 @@ class Owners:
         known = self._above.get(uid)
         if above is None or above == known:
             return
-        if item.metadata.controller_kind == "Pod":
-            self._pods.add(above)
         if known is not None:
             self._unlink(uid, known)
         self._link(uid, above)
@@ -96,9 +94,10 @@ class Owners:
             self._gone.add(uid)
 
     def _above_pod(self, uid: str) -> str | None:
-        """What controls a pod that controls something itself; a pod comes by another watch, and later."""
-        above = self._controller_of_pod(uid) if uid in self._pods else None
+        """What controls a pod that controls something itself; it is kept, for that pod may go first."""
+        above = self._controller_of_pod(uid)
         if above is not None:
+            self._pods.add(uid)
             self._link(uid, above)
         return above
 

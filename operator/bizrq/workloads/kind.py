@@ -102,7 +102,7 @@ class Kind(Resource):
     child_labels: At = ()
     """Where the labels of its children stand, if they are counted."""
     between: tuple[Resource, ...] = ()
-    """What stands between it and its pods: their controllers, and those of these in turn, up to it."""
+    """What stands between it and its pods: their controllers, and those of these in turn, up to it. Pods may, too."""
 
     @property
     def count_key(self) -> str:

@@ -55,9 +55,8 @@ def load_kinds(more: Path | None = None) -> tuple[Kind, ...]:
 
 
 def between(kinds: Iterable[Kind]) -> tuple[Resource, ...]:
-    """What stands between workloads of these kinds and their pods, each once, pods themselves left out."""
-    found = {each: None for kind in kinds for each in kind.between if each.id != "pods"}
-    return tuple(found)
+    """What stands between workloads of these kinds and their pods, each once."""
+    return tuple({each: None for kind in kinds for each in kind.between})
 
 
 def read_kinds(text: str, name: str) -> tuple[Kind, ...]:
@@ -179,6 +178,8 @@ def _resource(value: object, where: str) -> Resource:
     fields = _Fields(value, where)
     result = Resource(fields.name("group"), fields.name("version"), fields.name("resource"))
     fields.done()
+    if result.id == "pods":
+        fields.fail("pods need not be named: that a pod may be the controller of others is known")
     return result
 
 

@@ -58,10 +58,8 @@ def test_a_core_kind_has_no_group_in_its_url_and_key():
     assert (kind.url, kind.count_key, kind.id) == ("/api/v1/pods", "count/pods", "pods")
 
 
-def test_what_stands_between_is_each_named_once_and_without_pods():
-    text = WIDGET + (
-        "    between: [{group: batch, version: v1, resource: jobs}, {group: '', version: v1, resource: pods}]\n"
-    )
+def test_what_stands_between_is_each_named_once():
+    text = WIDGET + "    between: [{group: batch, version: v1, resource: jobs}]\n"
     kinds = (*read_kinds(text, "f"), *read_kinds(text, "f"))
     assert between(kinds) == (Resource("batch", "v1", "jobs"),)
 
@@ -151,6 +149,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             ("        replicas", "        templateFrom: {ref: spec.ref}\n        replicas"),
             r"podGroups\[0\]: templateFrom: the field group is missing",
             id="half a reference",
+        ),
+        pytest.param(
+            ("    podGroups:", "    between: [{group: '', version: v1, resource: pods}]\n    podGroups:"),
+            r"between\[0\]: pods need not be named",
+            id="pods between",
         ),
         pytest.param(("    podGroups:", "    children: seen\n    podGroups:"), "children must be counted", id="children"),
         pytest.param(
