@@ -27,8 +27,8 @@ from bizrq.cluster.objects import Owned, Page, Pod
 from bizrq.cluster.reflector import Reflector
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
 from bizrq.inventory.inventory import Inventory
-from bizrq.workloads.registry import load_kinds
 from bizrq.workloads.read import Workload
+from bizrq.workloads.registry import load_kinds
 
 PODS: Final = "/api/v1/pods"
 

@@ -1,7 +1,7 @@
 """Which CRDs of other projects can be had, and where are their files?
 
-They come inside Go modules, at the version and with the checksum that stand here. Nothing is built: Go brings the module
-into its own cache, where the files are read.
+They come inside Go modules, at the version and with the checksum that stand here. Nothing is built: Go brings the
+module into its own cache, where the files are read.
 """
 
 from __future__ import annotations

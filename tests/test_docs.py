@@ -188,7 +188,18 @@ SAID: Final = {
     "no label": refusals.label_required("deployments.apps web", "shop"),
     "a label that goes": refusals.label_stays("deployments.apps web", "shop"),
     "a kind that is not counted": refusals.uncounted("daemonsets.apps agent", "shop", labelled=False),
-    "a CronJob without a label for its Jobs": refusals.jobs_need_label("cronjobs.batch nightly", "shop"),
+    "a CronJob without a label for its Jobs": refusals.children_need_label(
+        "cronjobs.batch nightly", ("spec", "jobTemplate", "metadata", "labels"), namespace="shop"
+    ),
+    "a CronJob with a label that its Jobs lack": refusals.children_need_label(
+        "cronjobs.batch/shop/nightly", ("spec", "jobTemplate", "metadata", "labels"), "team-vision"
+    ),
+    "what cannot be counted": refusals.uncountable(
+        "widgets.example.com/shop/press",
+        [
+            "podGroups[0].replicas of spec.groups.feeder: item.?copies.orValue(1): must be a whole number of pods, not 'two'"
+        ],
+    ),
     "a pod that grows": refusals.resized(
         "web-1", "shop", [(key, parse("1500m"), parse("1")) for key in ("cpu", "limits.cpu", "requests.cpu")]
     ),

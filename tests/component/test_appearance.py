@@ -92,7 +92,7 @@ async def test_an_api_server_that_is_away_is_asked_again(world):
 
 
 def test_a_list_of_crds_tells_which_are_gone():
-    told = []
+    told: list[str] = []
     definitions = Definitions(told.append)
     for name in ("a", "b"):
         definitions.changed(definition(name), 0)
@@ -116,7 +116,7 @@ class NoKinds:
 
 
 def feed(controller):
-    return Feed(NoKinds(), controller.reads, controller.inventory, [DEPLOYMENT], DEFAULT_GPU_RESOURCES)
+    return Feed(NoKinds(), controller.reads, controller.inventory, [DEPLOYMENT], DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
 
 
 async def test_a_kind_that_is_not_there_is_an_empty_list(clock):  # [R4]

@@ -155,9 +155,7 @@ async def test_scaling_up_needs_the_label_of_the_workload(webhook, user, raw, al
     assert verdict.allowed or REQUIRES in verdict.message
 
 
-@pytest.mark.parametrize(
-    ("api_version", "kind"), [("apps/v1", "DaemonSet"), ("example.com/v1", "Cluster")]
-)
+@pytest.mark.parametrize(("api_version", "kind"), [("apps/v1", "DaemonSet"), ("example.com/v1", "Cluster")])
 @pytest.mark.parametrize("bizrq", [None, "team"])
 async def test_kinds_that_cannot_be_counted_pass_with_a_warning(webhook, api_version, kind, bizrq):
     """[A11]."""
@@ -188,8 +186,7 @@ async def test_a_cron_job_whose_jobs_have_no_label_is_refused_with_the_line_to_a
 async def test_pods_are_children_of_any_owner_also_where_pods_themselves_are_counted(clock):
     """[A8, A11]"""
     counted_pods = read_kinds(
-        "kinds: [{group: '', version: v1, resource: pods, kind: Pod, "
-        "podGroups: [{template: ., replicas: '1'}]}]",
+        "kinds: [{group: '', version: v1, resource: pods, kind: Pod, podGroups: [{template: ., replicas: '1'}]}]",
         "pods.yaml",
     )
     webhook = PolicyWebhook(clock)

@@ -91,7 +91,10 @@ async def test_a_broken_replica_count_is_told_with_its_path(webhook):
     """[A14]."""
     raw = broken(cpu="1")
     raw["spec"]["replicas"] = "many"
-    assert "object.spec.?replicas.orValue(1): must be a whole number of pods, not 'many'" in (await webhook.create(raw)).message
+    assert (
+        "object.spec.?replicas.orValue(1): must be a whole number of pods, not 'many'"
+        in (await webhook.create(raw)).message
+    )
 
 
 # --- what is never refused -------------------------------------------------------------------------------------------

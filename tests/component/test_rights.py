@@ -167,7 +167,9 @@ async def test_whoever_writes_the_label_of_the_jobs_of_a_cron_job_needs_use(webh
     verdict = await webhook.ask("children", **request)
     assert verdict.allowed == (not needed)
     if needed:
-        assert verdict.message.startswith('spec.jobTemplate.metadata.labels: label biz.group.resource.quota: alice may not use "team"')
+        assert verdict.message.startswith(
+            'spec.jobTemplate.metadata.labels: label biz.group.resource.quota: alice may not use "team"'
+        )
         webhook.access.give("bob", "use", "team", "shop")
         webhook.user = "bob"
         assert (await webhook.ask("children", **request)).allowed

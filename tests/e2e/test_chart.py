@@ -105,14 +105,14 @@ def registry(tmp_path, *values):
 
 
 def by_api(kinds, suffix="", operations=BOTH):
-    apis = {}
+    apis: dict[tuple[str, str], list[str]] = {}
     for each in kinds:
         apis.setdefault((each.group, each.version), []).append(each.resource + suffix)
     return [(*api, names, operations) for api, names in sorted(apis.items())]
 
 
 def test_its_rules_are_those_that_the_registry_asks_for(tmp_path):
-    """[A1, A8, A9, A11] of the kinds that bizrq knows and of those of the values; no kind is left out, or one too many."""
+    """[A1, A8, A9, A11] of the kinds that bizrq knows and of those of the values; none is left out, or one too many."""
     kinds = registry(tmp_path, WIDGETS, GADGETS, MAKERS)
     made = entries([WIDGETS, GADGETS, MAKERS], pathToken=TOKEN)
     scaled = [each for each in kinds if each.scale]

@@ -144,11 +144,13 @@ def test_a_kind_that_is_installed_later_is_counted_without_a_restart(cluster, ru
                 apply(cluster, widget(space, name, groups={"feeder": {**_group(1), "copies": "two"}}))
             cluster.kubectl("patch", "widget", "press", "-n", space, "--type=merge", '--patch={"spec":{"paused":true}}')
             until_used(team, "0", 10)
-            cluster.kubectl("patch", "widget", "press", "-n", space, "--type=merge", '--patch={"spec":{"paused":false}}')
+            cluster.kubectl(
+                "patch", "widget", "press", "-n", space, "--type=merge", '--patch={"spec":{"paused":false}}'
+            )
             until_used(team, "6", 10)
             cluster.kubectl("delete", "crd", "widgets.example.com")
             until_used(team, "0", 30)
-            assert running.exit_code is None
+            assert running.exit_code() is None
         team.delete()
 
 

@@ -18,8 +18,8 @@ from bizrq.domain.bizrq import read_bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
-from bizrq.workloads.registry import built_in
 from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import built_in
 from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
 from tests.support.cas_store import CasStore, StoreReads
 from tests.support.clocks import HandClock

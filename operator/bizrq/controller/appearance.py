@@ -115,7 +115,9 @@ class Appearance:
             before = self._there
             if before is not None and before != there:
                 come, gone = sorted(each.id for each in there - before), sorted(each.id for each in before - there)
-                log.info("kinds have come or gone: here now: %s; gone: %s", ", ".join(come) or "-", ", ".join(gone) or "-")
+                log.info(
+                    "kinds have come or gone: here now: %s; gone: %s", ", ".join(come) or "-", ", ".join(gone) or "-"
+                )
                 await self._tell()
             self._there = there
             served = {each.id for each in there}

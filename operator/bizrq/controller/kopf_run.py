@@ -91,16 +91,16 @@ class KopfRun:
         again = asyncio.create_task(self._again.wait(), name="kopf anew")
         try:
             await asyncio.wait((ended, again), return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return ended.result()
-            await self._stop(theirs, stop, ended)
-            return None
+            if not ended.done():
+                await self._stop(theirs, stop, ended)
+                return None
         except asyncio.CancelledError:
             await self._stop(theirs, stop, ended)
             raise
         finally:
             again.cancel()
             self.running = False
+        return ended.result()
 
     @staticmethod
     async def _stop(theirs: asyncio.AbstractEventLoop, stop: asyncio.Event, ended: asyncio.Future[str]) -> None:

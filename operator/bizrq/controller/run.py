@@ -227,15 +227,12 @@ class Controller:
 
     def _watches(self) -> str | None:
         now = asyncio.get_running_loop().time()
-        silent = [
-            name
-            for name, reflector in (
-                ("pods", self._pods),
-                ("runtimeclasses", self._runtime_classes),
-                *self._between.items(),
-            )
-            if now - reflector.heard > _SILENT_SECONDS
-        ]
+        watches: dict[str, Reflector[Any]] = {
+            "pods": self._pods,
+            "runtimeclasses": self._runtime_classes,
+            **self._between,
+        }
+        silent = [name for name, reflector in watches.items() if now - reflector.heard > _SILENT_SECONDS]
         return f"nothing heard for {_SILENT_SECONDS:.0f} s of {', '.join(silent)}" if silent else None
 
     def _kopf_up(self) -> str | None:

@@ -107,7 +107,11 @@ class WorkloadReviews:
         # Before anything is looked up: who may not name a bizrq is told nothing of it, not even that there is one.
         if not stays and (refusal := await self._policy.rights.refuse_use(request, label)) is not None:
             return forbidden(refusal)
-        if kind.children_counted and not child_label(new.raw, kind) and not (stays and old and not child_label(old.raw, kind)):
+        if (
+            kind.children_counted
+            and not child_label(new.raw, kind)
+            and not (stays and old and not child_label(old.raw, kind))
+        ):
             return forbidden(children_need_label(str(new.workload), kind.child_labels, label))
         if not (old is not None and stays and _shrinks(old.workload, new.workload)):
             old, new = await self._under_classes(old, new)

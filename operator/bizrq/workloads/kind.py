@@ -7,7 +7,9 @@ expressions. How a description is read from YAML: ``registry.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +17,7 @@ from urllib.parse import quote
 from bizrq.domain.resource_names import count_key
 from bizrq.workloads.expression import Expression
 
-__all__ = ["At", "Kind", "PodGroupAt", "Resource", "TemplateFrom", "at"]
+__all__ = ["At", "Kind", "PodGroupAt", "Resource", "TemplateFrom", "at", "without"]
 
 At = tuple[str, ...]
 """Where a field stands: the names of the fields on the way to it. Empty: the object, or the item, itself."""
@@ -28,6 +30,16 @@ def at(raw: object, path: At) -> Any:
             return None
         raw = raw.get(name)
     return raw
+
+
+def without(raw: object, path: At) -> object:
+    """``raw`` with an empty mapping in place of one that stands at a path; what lies beside it is shared."""
+    if not isinstance(raw, Mapping):
+        return raw
+    if not path:
+        return {}
+    head, *rest = path
+    return {**raw, head: without(raw[head], tuple(rest))} if head in raw else raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +96,20 @@ class PodGroupAt:
     """Amounts by resource, where there is no template."""
     limits: tuple[tuple[str, Expression], ...] = ()
 
+    @property
+    def all(self) -> tuple[Expression, ...]:
+        """Its expressions."""
+        return (self.replicas, *(each for _, each in (*self.requests, *self.limits)))
 
-@dataclass(frozen=True, slots=True)
+    def is_unseen_by(self, texts: Iterable[str]) -> bool:
+        """Whether there is a template of its own that none of these expressions looks into."""
+        if not self.template:
+            return False
+        into = re.compile(rf"\b{re.escape('.'.join(self.template))}\s*[.\[]")
+        return not any(into.search(text.replace(".?", ".")) for text in texts)
+
+
+@dataclass(frozen=True)
 class Kind(Resource):
     """A counted kind of workload."""
 
@@ -103,6 +127,15 @@ class Kind(Resource):
     """Where the labels of its children stand, if they are counted."""
     between: tuple[Resource, ...] = ()
     """What stands between it and its pods: their controllers, and those of these in turn, up to it. Pods may, too."""
+
+    @functools.cached_property
+    def unseen(self) -> tuple[tuple[At | None, At], ...]:
+        """Templates that no expression looks into: where the items stand, and where the template of each does.
+
+        To translate them for expressions takes most of the time that these take.
+        """
+        texts = [each.text for each in (*self.nothing_when, *(part for group in self.pod_groups for part in group.all))]
+        return tuple({(group.each, group.template): None for group in self.pod_groups if group.is_unseen_by(texts)})
 
     @property
     def count_key(self) -> str:

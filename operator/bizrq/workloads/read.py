@@ -13,7 +13,7 @@ from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads, PodResources, he
 from bizrq.domain.pod_template import FieldProblem, read_pod_spec
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.workloads.expression import Expression, Failure, Scope
-from bizrq.workloads.kind import Kind, PodGroupAt, TemplateFrom, at
+from bizrq.workloads.kind import At, Kind, PodGroupAt, TemplateFrom, at, without
 
 __all__ = [
     "Referred",
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 JSON = Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class TemplateRef:
@@ -190,12 +191,32 @@ class _Reading:
 
 def _read(raw: JSON, kind: Kind, referred: Referred) -> _Reading:
     reading = _Reading()
-    scope = Scope(raw)
+    seen = _seen_of(raw, kind)
+    scope = Scope(seen)
     if not _demands_nothing(scope, kind, reading):
         for index, where in enumerate(kind.pod_groups):
-            for item, path, inner in _items(raw, where, scope, reading):
+            for item, path, inner in _items(raw, seen, where, scope, reading):
                 _add_group(item, where, f"podGroups[{index}]", path, inner, reading, referred)
     return reading
+
+
+def _seen_of(raw: JSON, kind: Kind) -> JSON:
+    """What expressions see of an object: all but the inside of templates that none of them looks into."""
+    for each, template in kind.unseen:
+        raw = _put(raw, each, template) if each else without(raw, template)  # type: ignore[assignment]
+    return raw
+
+
+def _put(raw: Any, each: At, template: At) -> Any:
+    """``raw`` with the items that stand at ``each`` without their templates."""
+    if not each:
+        if isinstance(raw, Mapping):
+            return {name: without(item, template) for name, item in raw.items()}
+        return [without(item, template) for item in raw] if isinstance(raw, list) else raw
+    head, *rest = each
+    if not isinstance(raw, Mapping) or head not in raw:
+        return raw
+    return {**raw, head: _put(raw[head], tuple(rest), template)}
 
 
 def _demands_nothing(scope: Scope, kind: Kind, reading: _Reading) -> bool:
@@ -211,7 +232,7 @@ def _demands_nothing(scope: Scope, kind: Kind, reading: _Reading) -> bool:
 
 
 def _items(
-    raw: JSON, where: PodGroupAt, scope: Scope, reading: _Reading
+    raw: JSON, seen: JSON, where: PodGroupAt, scope: Scope, reading: _Reading
 ) -> Iterator[tuple[object, tuple[str, ...], Scope]]:
     """Where a group of pods stands: what it is read from, the path of that, and what its expressions see."""
     if where.each is None:
@@ -220,16 +241,16 @@ def _items(
     found = at(raw, where.each)
     if found is None:
         return
+    shown = at(seen, where.each)
     if isinstance(found, Mapping):
-        pairs = [((*where.each, str(name)), item) for name, item in found.items()]
+        for name, item in found.items():
+            yield item, (*where.each, str(name)), Scope(seen, shown[name])
     elif isinstance(found, list):
-        last = where.each[-1]
-        pairs = [((*where.each[:-1], f"{last}[{index}]"), item) for index, item in enumerate(found)]
+        *way, last = where.each
+        for index, item in enumerate(found):
+            yield item, (*way, f"{last}[{index}]"), Scope(seen, shown[index])
     else:
         reading.fail(".".join(where.each), "must be a list or a mapping of groups of pods")
-        return
-    for path, item in pairs:
-        yield item, path, Scope(raw, item)
 
 
 def _add_group(  # noqa: PLR0917  # one caller, right above
@@ -260,9 +281,7 @@ def _add_group(  # noqa: PLR0917  # one caller, right above
         reading.templates.append(Template(replicas, pod))
 
 
-def _referred(
-    item: object, where: TemplateFrom, reading: _Reading, referred: Referred
-) -> tuple[Any, tuple[str, ...]]:
+def _referred(item: object, where: TemplateFrom, reading: _Reading, referred: Referred) -> tuple[Any, tuple[str, ...]]:
     """The template that stands in another object; None where there is no reference, or where it leads nowhere."""
     reference = at(item, where.ref)
     if reference is None:

@@ -180,6 +180,13 @@ def test_a_chain_leads_over_several_objects_in_whatever_order_they_come():  # [C
         assert owners.workload_of("job") == "ray-job"
         assert set(owners.controllers_of("ray-job")) == {"ray-job", "cluster", "job"}
         assert told[-1] == "job", "its pods are looked at again"
+
+
+def test_a_chain_holds_while_something_below_it_has_pods():  # [C7]
+    owners = Owners(lambda _: None)
+    sink = owners.sink()
+    sink.changed(replica_set("job", "cluster"), 0)
+    sink.changed(replica_set("cluster", "ray-job"), 0)
     sink.deleted(replica_set("cluster", "ray-job"), 0)
     owners.sweep(lambda uid: uid == "job")
     assert owners.workload_of("job") == "ray-job", "it has pods below"

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from bizrq.workloads.expression import Expression, Failure, Scope
 from tests.support.strategies import json_values
 
-SPEC = {"replicas": 3, "half": 1.5, "three": 3.0, "nothing": None, "text": "x", "groups": {"a": {"n": 1}, "b": {"n": 2}}}
+SPEC = {
+    "replicas": 3,
+    "half": 1.5,
+    "three": 3.0,
+    "nothing": None,
+    "text": "x",
+    "groups": {"a": {"n": 1}, "b": {"n": 2}},
+}
 CONDITIONS = [{"type": "Done", "status": "True"}, {"type": "Failed", "status": "False"}, {"status": "True"}, 3]
 OBJECT = {"spec": SPEC, "status": {"conditions": CONDITIONS}}
 
@@ -108,7 +115,7 @@ def test_a_reason_does_not_quote_the_object():
 
 def test_a_deep_object_is_taken_in():
     """As deep as msgspec reads one."""
-    deep = {}
+    deep: dict[str, object] = {}
     for _ in range(900):
         deep = {"a": deep}
     assert number("object.spec.n", {"spec": {"n": 1, "deep": deep}}) == 1

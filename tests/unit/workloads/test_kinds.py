@@ -12,7 +12,10 @@ from bizrq.workloads.registry import load_kinds, read_kinds
 from tests.support.build import texts
 
 ROOT = Path(__file__).resolve().parents[3]
-KINDS = {(kind.group, kind.version, kind.kind): kind for kind in load_kinds(ROOT / "examples" / "kinds" / "mpi-spark-volcano.yaml")}
+KINDS = {
+    (kind.group, kind.version, kind.kind): kind
+    for kind in load_kinds(ROOT / "examples" / "kinds" / "mpi-spark-volcano.yaml")
+}
 
 
 def manifest(name, **metadata):

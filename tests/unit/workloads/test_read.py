@@ -3,8 +3,8 @@
 import pytest
 
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
-from bizrq.workloads.registry import built_in
 from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import built_in
 from tests.support.build import amounts, container, pod_spec, texts, workload
 
 DEPLOYMENT, JOB = built_in()[:2]

@@ -118,9 +118,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             "its value is of type BOOL, and must be of type INT",
             id="a condition for a number",
         ),
-        pytest.param(
-            ("object.spec.worker.?replicas.orValue(1)", "3"), "replicas must be a str, not 3", id="no text"
-        ),
+        pytest.param(("object.spec.worker.?replicas.orValue(1)", "3"), "replicas must be a str, not 3", id="no text"),
         pytest.param(
             ("object.spec.paused", "'1 + 1'"),
             r"nothingWhen\[0\] is no expression that can be used: '1 \+ 1': its value is of type INT, and must be of "
@@ -155,7 +153,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             r"between\[0\]: pods need not be named",
             id="pods between",
         ),
-        pytest.param(("    podGroups:", "    children: seen\n    podGroups:"), "children must be counted", id="children"),
+        pytest.param(
+            ("    podGroups:", "    children: seen\n    podGroups:"), "children must be counted", id="children"
+        ),
         pytest.param(
             ("    podGroups:", "    children: counted\n    childLabels: spec.labels\n    podGroups:"),
             "podGroups and scale cannot be there",
