@@ -6,6 +6,8 @@ jmespath``) are measured, the others are left out.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import time
 from collections.abc import Callable, Mapping
@@ -35,9 +37,7 @@ def measure(quick: bool) -> tuple[Table, dict[str, Any]]:  # noqa: FBT001  # the
     """The table, and the figures behind it."""
     rounds = _QUICK_ROUNDS if quick else _ROUNDS
     figures = [*_libraries(rounds), *_objects(rounds)]
-    rows = [
-        [each["what"], f"{each['us']:.3g} us", f"{each['python us']:.3g} us", f"{each['times']:.2g}"] for each in figures
-    ]
+    rows = [[each["what"], _shown(each["us"]), _shown(each["python us"]), f"{each['times']:.2g}"] for each in figures]
     return (["what", "time", "in Python", "times as long"], rows), {"rows": figures}
 
 
@@ -64,7 +64,7 @@ def _evaluators(clamp: bool, raw: JSON, group: JSON) -> dict[str, Callable[[], o
     ours = Expression(_CLAMPED.format("item") if clamp else "object.spec.?replicas.orValue(1)", "INT")
     made: dict[str, Callable[[], object]] = {"CEL, cel-expr-python": lambda: ours.number(Scope(raw, group))}
     if importlib.util.find_spec("cel"):
-        import cel
+        cel = importlib.import_module("cel")
 
         rust = cel.compile("least([greatest([g.replicas, g.minReplicas]), g.maxReplicas]) * g.numOfHosts" if clamp
                            else "has(object.spec.replicas) ? object.spec.replicas : 1")  # fmt: skip
@@ -78,7 +78,7 @@ def _evaluators(clamp: bool, raw: JSON, group: JSON) -> dict[str, Callable[[], o
 
         made["CEL, common-expression-language"] = in_rust
     if importlib.util.find_spec("celpy"):
-        import celpy
+        celpy = importlib.import_module("celpy")
 
         text = "g.replicas * g.numOfHosts" if clamp else "has(object.spec.replicas) ? object.spec.replicas : 1"
         environment = celpy.Environment()
@@ -88,13 +88,10 @@ def _evaluators(clamp: bool, raw: JSON, group: JSON) -> dict[str, Callable[[], o
             {name: celpy.json_to_cel(value)}
         )
     if importlib.util.find_spec("jmespath"):
-        import jmespath
-        from jmespath import functions as of_jmespath
+        jmespath, functions_of = importlib.import_module("jmespath"), importlib.import_module("jmespath.functions")
 
-        class Own(of_jmespath.Functions):  # type: ignore[misc]  # it has no types
-            @of_jmespath.signature(  # type: ignore[untyped-decorator]
-                {"types": ["number"]}, {"types": ["number"]}, {"types": ["number"]}, {"types": ["number"]}
-            )
+        class Own(functions_of.Functions):  # type: ignore[name-defined,misc]  # it has no types
+            @functions_of.signature(*({"types": ["number"]} for _ in range(4)))  # type: ignore[untyped-decorator]
             def _func_clamped(self, replicas: int, least: int, most: int, hosts: int) -> int:
                 return min(max(replicas, least), most) * hosts
 
@@ -115,23 +112,19 @@ def _objects(rounds: int) -> list[dict[str, Any]]:
     kinds = {kind.kind: kind for kind in built_in()}
     found = []
     for name, raw, templates in (
-        ("Deployment", _deployment(), lambda raw: [raw["spec"]["template"]]),
-        ("RayCluster of 4 groups", _ray_cluster(), _templates_of_ray),
+        ("Deployment", _deployment(), [_template()]),
+        ("RayCluster of 4 groups", _ray_cluster(), [_template() for _ in range(4)]),
     ):
         kind = kinds[raw["kind"]]
-        ours = _seconds(lambda raw=raw, kind=kind: read_workload(raw, kind, DEFAULT_GPU_RESOURCES), rounds)
-        base = _seconds(
-            lambda raw=raw, templates=templates: [held(read_pod_spec(each["spec"])[0]) for each in templates(raw)],
-            rounds,
-        )
+        ours = _seconds(functools.partial(read_workload, raw, kind, DEFAULT_GPU_RESOURCES), rounds)
+        base = _seconds(functools.partial(_read_templates, templates), rounds)
         found.append(_row(f"{name}, all that it demands", ours, base))
-        found.append(_row(f"{_OBJECTS} of these", ours * _OBJECTS, base * _OBJECTS))
+        found.append(_row(f"{_OBJECTS:,} of these", ours * _OBJECTS, base * _OBJECTS))
     return found
 
 
-def _templates_of_ray(raw: JSON) -> list[JSON]:
-    spec = raw["spec"]
-    return [spec["headGroupSpec"]["template"], *(each["template"] for each in spec["workerGroupSpecs"])]
+def _read_templates(templates: list[JSON]) -> object:
+    return [held(read_pod_spec(each["spec"])[0]) for each in templates]
 
 
 def _clamped(group: Mapping[str, int]) -> int:
@@ -148,6 +141,12 @@ def _seconds(call: Callable[[], object], rounds: int) -> float:
         return (time.perf_counter() - began) / _EVALUATIONS
 
     return median([once() for _ in range(rounds)])
+
+
+def _shown(microseconds: float) -> str:
+    if microseconds > 10**4:
+        return f"{microseconds / 10**6:.2g} s"
+    return f"{microseconds:.3g} us"
 
 
 def _row(what: str, seconds: float, base: float) -> dict[str, Any]:
@@ -168,8 +167,8 @@ def _template() -> JSON:
         "env": [{"name": f"SETTING_{number}", "value": "of some length"} for number in range(15)],
         "resources": {"requests": amounts, "limits": amounts},
     }
-    names = ("main", "proxy")
-    return {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": name, **container} for name in names]}}
+    containers = [{"name": name, **container} for name in ("main", "proxy")]
+    return {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": containers}}
 
 
 def _deployment() -> JSON:

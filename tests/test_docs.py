@@ -165,6 +165,9 @@ def limit(key: str, requested: str, used: str, limited: str) -> refusals.Limit:
 
 TEAM: Final = [limit("limits.cpu", "48", "16", "40")]
 DEPT: Final = [limit("limits.cpu", "100", "40", "120")]
+UNCOUNTABLE: Final = (
+    "podGroups[0].replicas of spec.groups.feeder: item.?copies.orValue(1): must be a whole number of pods, not 'two'"
+)
 SAID: Final = {
     "a workload that is too large": refusals.exceeded("team-vision", TEAM) + refusals.fits(6),
     "not one replica": refusals.fits(0).removeprefix("; "),
@@ -194,12 +197,7 @@ SAID: Final = {
     "a CronJob with a label that its Jobs lack": refusals.children_need_label(
         "cronjobs.batch/shop/nightly", ("spec", "jobTemplate", "metadata", "labels"), "team-vision"
     ),
-    "what cannot be counted": refusals.uncountable(
-        "widgets.example.com/shop/press",
-        [
-            "podGroups[0].replicas of spec.groups.feeder: item.?copies.orValue(1): must be a whole number of pods, not 'two'"
-        ],
-    ),
+    "what cannot be counted": refusals.uncountable("widgets.example.com/shop/press", [UNCOUNTABLE]),
     "a pod that grows": refusals.resized(
         "web-1", "shop", [(key, parse("1500m"), parse("1")) for key in ("cpu", "limits.cpu", "requests.cpu")]
     ),

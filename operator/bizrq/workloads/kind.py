@@ -102,10 +102,8 @@ class PodGroupAt:
         return (self.replicas, *(each for _, each in (*self.requests, *self.limits)))
 
     def is_unseen_by(self, texts: Iterable[str]) -> bool:
-        """Whether there is a template of its own that none of these expressions looks into."""
-        if not self.template:
-            return False
-        into = re.compile(rf"\b{re.escape('.'.join(self.template))}\s*[.\[]")
+        """Whether none of these expressions looks into its template."""
+        into = re.compile(rf"\b{re.escape('.'.join(self.template or ()))}\s*[.\[]")
         return not any(into.search(text.replace(".?", ".")) for text in texts)
 
 
@@ -135,7 +133,8 @@ class Kind(Resource):
         To translate them for expressions takes most of the time that these take.
         """
         texts = [each.text for each in (*self.nothing_when, *(part for group in self.pod_groups for part in group.all))]
-        return tuple({(group.each, group.template): None for group in self.pod_groups if group.is_unseen_by(texts)})
+        groups = {(each.each, each.template): each.is_unseen_by(texts) for each in self.pod_groups}
+        return tuple((each, template) for (each, template), unseen in groups.items() if template and unseen)
 
     @property
     def count_key(self) -> str:
