@@ -6,10 +6,12 @@ import contextlib
 import pytest
 
 from bizrq.cluster.errors import NotFound, Unavailable
-from bizrq.cluster.objects import Definition, Named
+from bizrq.cluster.objects import Definition, Named, Owned
+from bizrq.cluster.reflector import Reflector
 from bizrq.controller.appearance import Appearance, Definitions
 from bizrq.controller.feed import Feed, take_over
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
+from bizrq.inventory.owners import Owners
 from bizrq.workloads.kind import Resource
 from tests.support.build import workload
 from tests.support.cas_store import CasStore
@@ -133,3 +135,60 @@ async def test_a_kind_that_is_defined_and_not_served_yet_is_no_empty_list(clock)
     controller.reads.defined.add("deployments.apps")
     with pytest.raises(Unavailable, match=r"deployments\.apps are defined and not served yet"):
         await feed(controller).list_all()
+
+
+# --- what may stand between, and may not be there ---
+
+
+class Missing:
+    """An API server without Jobs, until it has them."""
+
+    def __init__(self):
+        self.there = False
+
+    async def get(self, url, **_):
+        if not self.there:
+            raise NotFound(url)
+        owners = '[{"uid": "uid-set", "controller": true}]'
+        item = f'{{"metadata": {{"uid": "uid-job", "resourceVersion": "8", "ownerReferences": {owners}}}}}'
+        return f'{{"metadata": {{"resourceVersion": "9"}}, "items": [{item}]}}'.encode()
+
+    async def watch(self, url, **_):
+        if not self.there:
+            raise NotFound(url)
+        await asyncio.sleep(3600)
+        yield b""
+
+
+async def test_a_resource_that_is_not_there_is_waited_for(clock):
+    """[R4, C7] nothing waits for its first list, and it is looked for when it may be there."""
+    api, owners, failures = Missing(), Owners(lambda _: None), []
+    reflector = Reflector(
+        api,  # type: ignore[arg-type]
+        "/apis/batch/v1/jobs",
+        Owned,
+        owners.sink(),
+        clock,
+        may_be_missing=True,
+        failed=lambda: failures.append(1),
+    )
+    task = asyncio.create_task(reflector.run())
+    await asyncio.wait_for(reflector.synced.wait(), 5)
+    assert owners.workload_of("uid-job") == "uid-job"
+    api.there = True
+    reflector.look_again()
+    await until(lambda: owners.workload_of("uid-job") == "uid-set")
+    assert failures == []
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_one_that_must_be_there_is_a_failure(clock):
+    failures = []
+    sink = Owners(lambda _: None).sink()
+    reflector = Reflector(Missing(), "/api/v1/pods", Owned, sink, clock, failed=lambda: failures.append(1))  # type: ignore[arg-type]
+    task = asyncio.create_task(reflector.run())
+    await until(lambda: failures)
+    assert not reflector.synced.is_set()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

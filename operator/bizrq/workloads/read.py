@@ -220,15 +220,20 @@ def _put(raw: Any, each: At, template: At) -> Any:
 
 
 def _demands_nothing(scope: Scope, kind: Kind, reading: _Reading) -> bool:
-    """Whether one of the reasons holds. One that cannot be told does not hold: the object is counted."""
-    holds = False
+    """Whether one of the reasons holds; whether another can be told does not matter then.
+
+    Where none holds and one cannot be told, its pods are counted as far as that goes.
+    """
+    failures = []
     for index, reason in enumerate(kind.nothing_when):
         truth = reason.truth(scope)
+        if truth is True:
+            return True
         if isinstance(truth, Failure):
-            reading.fail(f"nothingWhen[{index}]", truth)
-        elif truth:
-            holds = True
-    return holds and reading.counted
+            failures.append((f"nothingWhen[{index}]", truth))
+    for where, failure in failures:
+        reading.fail(where, failure)
+    return False
 
 
 def _items(

@@ -107,7 +107,7 @@ def test_amounts_are_texts_or_whole_numbers():
 
 def test_a_reason_does_not_quote_the_object():
     """Secrets may stand in the environment of its containers; reasons are written into logs."""
-    said = number("object.spec.n", {"spec": {"n": 2**80, "secret": "hidden"}})
+    said = number("object.spec.n", {"spec": {"secret": "hidden", "n": 2**80}})
     assert isinstance(said, Failure)
     assert "out of range" in said.why
     assert "hidden" not in str(said)

@@ -185,6 +185,31 @@ def test_what_cannot_be_told_is_not_counted_and_named(name, path, value):  # [A1
     assert all(len(str(each)) < 700 for each in workload.problems)
 
 
+def test_a_reason_that_cannot_be_told_does_not_matter_where_another_holds():
+    raw = with_(manifest("tfjob"), "spec.runPolicy.suspend", "yes")
+    workload = read(raw)
+    assert (workload.counted, texts(workload.demand)["pods"]) == (False, "4")
+    assert asks(with_(raw, "status.conditions", finished("Failed"))) == (0, "0")
+
+
+def test_an_expression_may_look_into_a_template():
+    (kind,) = read_kinds(
+        """
+        kinds:
+          - group: example.com
+            version: v1
+            resource: widgets
+            kind: Widget
+            podGroups:
+              - template: spec.template
+                replicas: size(object.spec.?template.spec.containers.orValue([]))
+        """,
+        "f",
+    )
+    raw = {"metadata": {"uid": "u", "name": "w"}, "spec": {"template": manifest("statefulset")["spec"]["template"]}}
+    assert texts(read_workload(raw, kind, DEFAULT_GPU_RESOURCES).demand)["pods"] == "1"
+
+
 def test_a_group_without_a_template_has_no_pods():
     assert asks(with_(manifest("tfjob"), "spec.tfReplicaSpecs.Worker", "many"))[0] == 1
 
