@@ -7,7 +7,7 @@ import pytest
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.workloads.read import read_workload
 from bizrq.workloads.registry import built_in
-from tests.support.build import container, pod_spec, workload
+from tests.support.build import bizrq, container, pod_spec, workload
 from tests.support.cas_store import CasStore
 from tests.support.controller import ONE_CORE, Controller, job, job_pod, team
 from tests.support.quotas import counted
@@ -232,4 +232,19 @@ async def test_pods_of_a_labelled_job_are_its_own_also_below_something_that_is_n
     ]
     controller.replica_set(between)
     controller.pods_listed([job_pod("p", of="nightly-1", version=40)], 50)
+    assert [pod.uid for pod in controller.inventory.pods.of("team")] == ["uid-p"]
+
+
+async def test_an_object_whose_children_count_has_no_pods_of_its_own(controller):
+    """[A8, C7] whatever bizrq it names itself: they wait for their Job."""
+    controller.store.put(bizrq("other", hard={"limits.cpu": "1"}))
+    controller.see("other")
+    take(controller, cron_job(own="other", version=55))
+    between = job("nightly-1")
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "uid-nightly"}
+    between["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
+    controller.replica_set(between)
+    controller.pods_listed([job_pod("p", of="nightly-1", version=40)], 50)
+    assert not [*controller.inventory.pods.of("other")]
+    take(controller, job("nightly-1", version=60))
     assert [pod.uid for pod in controller.inventory.pods.of("team")] == ["uid-p"]

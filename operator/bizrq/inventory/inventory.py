@@ -36,7 +36,7 @@ class Inventory:
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
         self.pods = Pods(self._home_of, wake, gpus)
-        self.owners = Owners(self.pods.owner_known, self.pods.controller_of)
+        self.owners = Owners(self.pods.owner_known, self.pods.controller_of, lambda uid: uid in self._homes)
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
         self._homes: dict[str, Home] = {}
@@ -129,7 +129,7 @@ class Inventory:
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
             self._homes.pop(workload.uid, None)
-            if workload.bizrq:
+            if workload.bizrq and not workload.kind.children_counted:
                 self._homes[workload.uid] = Home(workload.bizrq, workload.models, workload.namespace)
             for controller in self.owners.controllers_of(workload.uid):
                 self.pods.owner_known(controller)
@@ -197,7 +197,7 @@ class Inventory:
         return {key: amount for key, amount in self.workloads.total(bizrq).items() if amount}
 
     def _home_of(self, controller: str, namespace: str, *, listed: bool) -> Home | None:
-        uid = controller if controller in self._homes else self.owners.workload_of(controller)
+        uid = self.owners.workload_of(controller)
         home = self._homes.get(uid)
         if home is None and listed:  # one that an event brought was made after its workload had gone
             home = self._kept_homes.get(controller) or self._kept_homes.get(uid)

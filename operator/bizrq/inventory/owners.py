@@ -23,12 +23,21 @@ def _nobody(_: str) -> None:
     """No pod is known."""
 
 
+def _none(_: str) -> bool:
+    """No workload is known."""
+    return False
+
+
 class Owners:
     """What stands between pods and workloads. Each reflector has a ``sink`` of its own."""
 
     def __init__(
-        self, resolved: Callable[[str], None], controller_of_pod: Callable[[str], str | None] = _nobody
+        self,
+        resolved: Callable[[str], None],
+        controller_of_pod: Callable[[str], str | None] = _nobody,
+        is_counted: Callable[[str], bool] = _none,
     ) -> None:
+        """``is_counted``: whether this UID is that of a workload, whatever stands above it."""
         self._above: dict[str, str] = {}
         self._below: dict[str, set[str]] = {}
         self._gone: set[str] = set()
@@ -36,7 +45,7 @@ class Owners:
         """UIDs of pods that control something."""
         self._resolved = resolved
         """Told the UID of each object whose owner, or whose owner's owner, has become known."""
-        self._controller_of_pod = controller_of_pod
+        self._controller_of_pod, self._is_counted = controller_of_pod, is_counted
 
     def __len__(self) -> int:
         return len(self._above)
@@ -46,8 +55,10 @@ class Owners:
         return Sink(self)
 
     def workload_of(self, controller: str) -> str:
-        """UID of what stands above a pod's controller, as far up as is known: the workload."""
+        """UID of the workload above a pod's controller: the first that counts, else what stands uppermost."""
         for _ in range(_LONGEST):
+            if self._is_counted(controller):
+                break
             above = self._above.get(controller) or self._above_pod(controller)
             if above is None:
                 break
@@ -55,12 +66,12 @@ class Owners:
         return controller
 
     def controllers_of(self, workload: str) -> tuple[str, ...]:
-        """UIDs that may control pods of this workload: itself, and what stands below it."""
+        """UIDs that may control pods of this workload: itself, and what stands below it and counts not by itself."""
         found = {workload: None}
         below = [workload]
         while below:
             for each in self._below.get(below.pop(), ()):
-                if each not in found:
+                if each not in found and not self._is_counted(each):
                     found[each] = None
                     below.append(each)
         return tuple(found)

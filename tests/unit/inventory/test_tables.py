@@ -210,6 +210,18 @@ def test_a_chain_leads_over_a_pod():
     assert set(owners.controllers_of("lws")) == {"lws", "leaders"}
 
 
+def test_a_chain_ends_at_the_first_workload_that_counts():  # [C7]
+    """A Job of a CronJob: its pods are its own."""
+    counted = {"job"}
+    owners = Owners(lambda _: None, is_counted=counted.__contains__)
+    sink = owners.sink()
+    sink.changed(replica_set("job", "cron-job"), 0)
+    sink.changed(replica_set("part", "job"), 0)
+    assert (owners.workload_of("job"), owners.workload_of("part")) == ("job", "job")
+    assert set(owners.controllers_of("job")) == {"job", "part"}
+    assert owners.controllers_of("cron-job") == ("cron-job",)
+
+
 def test_a_circle_of_owners_leads_somewhere():
     owners = Owners(lambda _: None)
     sink = owners.sink()
