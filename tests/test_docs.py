@@ -16,7 +16,10 @@ from bizrq.cli.main import controller, webhook
 from bizrq.domain import refusals
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.quantity import ZERO, parse
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.observability.metrics import ControllerMetrics, WebhookMetrics
+from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import built_in, read_kinds
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -210,6 +213,27 @@ SAID: Final = {
 def test_refusals_md_shows_what_is_said(case):
     shown = " ".join((ROOT / "docs" / "refusals.md").read_text(encoding="utf-8").split())
     assert " ".join(SAID[case].split()) in shown
+
+
+# --- workloads.md ----------------------------------------------------------------------------------------------------
+
+WORKLOADS: Final = (ROOT / "docs" / "workloads.md").read_text(encoding="utf-8")
+
+
+def test_the_how_to_counts_what_it_says():
+    """What a real API server says to it: tests/e2e/test_kinds.py."""
+    widget, description, *_ = re.findall(r"^```yaml\n(.*?)^```", WORKLOADS, re.MULTILINE | re.DOTALL)
+    (kind,) = read_kinds(description, "workloads.md")
+    raw = yaml.safe_load(widget)
+    raw["metadata"]["uid"] = "u"
+    counted = read_workload(raw, kind, DEFAULT_GPU_RESOURCES).demand
+    assert "counted with 3 pods and 6 cores" in WORKLOADS
+    assert (str(counted["pods"]), str(counted["limits.cpu"])) == ("3", "6")
+
+
+def test_every_known_kind_stands_in_the_table_of_workloads_md():
+    rows = {row.split("|")[1].split(" (")[0].strip() for row in WORKLOADS.splitlines() if row.startswith("| ")}
+    assert {kind.kind for kind in built_in()} <= rows
 
 
 # --- examples --------------------------------------------------------------------------------------------------------

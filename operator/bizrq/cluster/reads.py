@@ -179,14 +179,20 @@ class ApiReads:
     async def is_defined(self, resource: Resource) -> bool:
         """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
         raw = await self._get(f"{DEFINITIONS_URL}/{resource.id}")
-        versions = [] if raw is None else raw["spec"].get("versions") or []
-        return any(each.get("served") and each.get("name") == resource.version for each in versions)
+        if raw is None or not _is_established(raw):
+            return False  # one whose names are taken by another never is
+        return any(each.get("served") and each.get("name") == resource.version for each in raw["spec"]["versions"])
 
     async def _get(self, url: str) -> JSON | None:
         try:
             return await self._client.get_object(url)
         except NotFound:
             return None
+
+
+def _is_established(definition: JSON) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
 
 
 def _is_orphan(metadata: JSON) -> bool:
