@@ -8,6 +8,7 @@ import pytest
 from bizrq.cluster.errors import NotFound, Unavailable
 from bizrq.cluster.objects import Definition, Named, Owned
 from bizrq.cluster.reflector import Reflector
+from bizrq.controller import appearance
 from bizrq.controller.appearance import Appearance, Definitions
 from bizrq.controller.feed import Feed, take_over
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
@@ -32,12 +33,16 @@ class Reads:
         self.served = {JOBS.id}
         self.away = False
         self.looks = 0
+        self.defined = {WIDGETS.id}
 
     async def serves(self, resource):
         self.looks += 1
         if self.away:
             raise Unavailable("away")
         return resource.id in self.served
+
+    async def is_defined(self, resource):
+        return resource.id in self.defined
 
 
 @pytest.fixture
@@ -48,10 +53,10 @@ async def world():
     async def changed():
         told.append(sorted(reads.served))
 
-    appearance = Appearance({WIDGETS, JOBS}, reads, changed, seconds=0.5)
-    task = asyncio.create_task(appearance.run())
+    watch = Appearance({WIDGETS, JOBS}, reads, changed, seconds=0.5)
+    task = asyncio.create_task(watch.run())
     await until(lambda: reads.looks == 2)
-    yield appearance.definitions, reads, told
+    yield watch.definitions, reads, told
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -65,6 +70,16 @@ async def test_a_kind_that_is_defined_is_told_of_once_it_is_served(world):  # [R
     assert told == [], "it is not served yet"
     reads.served.add(WIDGETS.id)
     await until(lambda: told == [["jobs.batch", "widgets.example.com"]])
+
+
+async def test_a_kind_that_is_defined_in_other_versions_only_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(appearance, "_POLL_SECONDS", 0)
+    reads = Reads()
+    reads.defined.clear()
+    waits = Appearance({WIDGETS, JOBS}, reads, lambda: asyncio.sleep(0), seconds=3600)
+    waits.definitions.changed(definition("widgets.example.com"), 0)
+    await waits._look()
+    assert reads.looks == 2, "each resource once"
 
 
 async def test_a_kind_that_goes_is_told_of(world):

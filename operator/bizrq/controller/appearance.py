@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.5
 """Between two looks while a CRD is there whose objects are not served yet, or the other way round."""
 
 _PATIENCE: Final = 60
-"""Looks, after which the next event is waited for: a CRD may never be served in the version that is described."""
+"""Looks, after which the next event is waited for: something is wrong with an API server that takes so long."""
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 class _Reads(Protocol):
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server has a resource."""
+
+    async def is_defined(self, resource: Resource) -> bool:
+        """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
 
 
 class Definitions:
@@ -120,8 +123,8 @@ class Appearance:
                 )
                 await self._tell()
             self._there = there
-            served = {each.id for each in there}
-            waiting = any(name in self.definitions and name not in served for name in self._watched)
+            absent = [each for each in self._resources if each.id in self.definitions and each not in there]
+            waiting = [each for each in absent if await self._reads.is_defined(each)]
             if not waiting and not self._some.is_set():
                 return
             await asyncio.sleep(_POLL_SECONDS)
