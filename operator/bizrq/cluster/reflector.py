@@ -133,11 +133,13 @@ class Reflector(Generic[T]):
                 await self._watch()
                 wait = _FIRST_WAIT  # a server that closes at once must not be asked in a hot loop
             except NotFound as error:
-                if not self._may_be_missing:
-                    wait = self._complain(error, wait, heard)
-                else:
+                if self._may_be_missing and self._version is None:
                     await self._wait_for_it()
                     wait = 0.0
+                else:
+                    wait = self._complain(error, wait, heard)
+                    if self._may_be_missing:
+                        self._version = None  # a list tells whether it is gone
             except Gone as error:
                 log.warning("%s: the watch has a gap, listing again: %s", self._url, error)
                 self._version = None
