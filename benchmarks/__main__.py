@@ -9,12 +9,14 @@ from typing import Any, Final
 from benchmarks.b1_admission import measure as admission
 from benchmarks.b2_first_sync import measure as first_sync
 from benchmarks.b7_quantities import measure as quantities
+from benchmarks.b8_expressions import measure as expressions
 from benchmarks.harness import Table, keep, machine, shown
 
 BENCHMARKS: Final[Mapping[str, tuple[str, Callable[[bool], tuple[Table, dict[str, Any]]]]]] = {
     "b1": ("creates of Deployments that bizrq decides on", admission),
     "b2": ("the first list of all pods, and their watch", first_sync),
     "b7": ("quantities, and the demand of a template", quantities),
+    "b8": ("expressions that describe kinds of workload", expressions),
 }
 
 

@@ -7,8 +7,8 @@ import pytest
 from bizrq.domain.claims import Claim
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.inventory.inventory import Inventory
-from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import built_in
 from tests.support.build import amounts, bizrq, container, pod, pod_spec, read, texts, workload
 from tests.support.controller import owned_object
 
@@ -45,8 +45,8 @@ def see(raw):
 
 
 def see_bare(raw):
-    """The watch of the metadata of ReplicaSets."""
-    return lambda inventory: inventory.owners.changed(owned_object(raw), 0)
+    """The watch of the metadata of what stands between."""
+    return lambda inventory: inventory.owners.sink(KINDS[raw["kind"]]).changed(owned_object(raw), 0)
 
 
 def counted(*events):
