@@ -288,6 +288,7 @@ class Inventory:
 
     def _stays_of(self, pod: Pod) -> tuple[Stay, ...]:
         """Where a pod belongs: it may be a workload of its own; else its owner is one, or what that one belongs to."""
+        self.owners.pod_known(pod.uid)
         own = self.homes.of(pod.uid, pod.uid, pod.namespace, pod.created)
         was_child, pod.alone = not pod.alone and bool(pod.stays), bool(own)
         if own and (was_child or pod.kept) and pod.stays[-1].home.bizrq == own[-1].home.bizrq:
