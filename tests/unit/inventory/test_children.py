@@ -108,17 +108,14 @@ def test_an_object_is_counted_with_its_owner_where_that_is_counted(events, total
     assert of(counted(*events)) == total
 
 
-RAY = {"template": CORE, "replicas": None, "api_version": "ray.io/v1"}
-
-
 def ray_job():
-    raw = workload("train", kind="RayJob", **RAY)
+    raw = workload("train", kind="RayJob", api_version="ray.io/v1")
     raw["spec"] = {"submissionMode": "HTTPMode", "rayClusterSpec": {"headGroupSpec": {"template": {"spec": CORE}}}}
     return raw
 
 
-def ray_cluster(**fields):
-    raw = workload("ray", kind="RayCluster", controller=ref("RayJob", "train", "ray.io/v1"), **RAY, **fields)
+def ray_cluster():
+    raw = workload("ray", kind="RayCluster", api_version="ray.io/v1", controller=ref("RayJob", "train", "ray.io/v1"))
     raw["spec"] = {"headGroupSpec": {"template": {"spec": CORE}}}
     return raw
 
@@ -127,18 +124,18 @@ def head():
     return child(ref("RayCluster", "ray", "ray.io/v1"))
 
 
-def a_job(owner, **fields):
-    return workload("run", kind="Job", api_version="batch/v1", replicas=None, template=CORE, controller=owner, **fields)
+def a_job(owner):
+    return workload("run", kind="Job", api_version="batch/v1", replicas=None, template=CORE, controller=owner)
 
 
-def job_set(owner=None):
-    raw = workload("set", kind="JobSet", api_version="jobset.x-k8s.io/v1alpha2", controller=owner)
+def job_set():
+    raw = workload("set", kind="JobSet", api_version="jobset.x-k8s.io/v1alpha2")
     raw["spec"] = {"replicatedJobs": [{"name": "a", "template": {"spec": {"template": {"spec": CORE}}}}]}
     return raw
 
 
-def cron_job(kind="CronJob", api_version="batch/v1"):
-    raw = workload("nightly", kind=kind, api_version=api_version)
+def cron_job():
+    raw = workload("nightly", kind="CronJob", api_version="batch/v1")
     raw["spec"] = {"jobTemplate": {"metadata": {"labels": LABEL}}}
     return raw
 
