@@ -328,13 +328,12 @@ class Pods:
         stays = self._stays_of(pod)
         if not stays or stays is pod.stays:
             return  # it keeps what it has where its workload is forgotten [C7]
-        left = {stay.home.bizrq for stay in pod.stays}
-        pod.stays = stays
+        before, pod.stays = pod.stays, stays
         if pod.held is not None:
             pod.amounts = self.holdings.amounts(pod.held, stays[-1].home.models)
         for stay in stays:
             self._by_bizrq.setdefault(stay.home.bizrq, set()).add(pod)
-            left.discard(stay.home.bizrq)
+        left = {stay.home.bizrq for stay in before} - {stay.home.bizrq for stay in stays} if before else ()
         for bizrq in left:
             self._leave(pod, bizrq)
             self.stirred.add(bizrq)
