@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format lock bench bench-quick build clean
+.PHONY: help setup demo test test-fast check format lock chart bench bench-quick build clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ lock: setup  ## Pin the requirements anew from pyproject.toml
 	  $(VENV)/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url --no-annotate \
 	    --universal --python-version 3.11 $$([ $$set = dev ] && echo --extra dev) pyproject.toml -o requirements/$$set.txt; \
 	done
+
+chart:  ## Give the chart the kinds of workload that the package knows
+	@cp operator/bizrq/workloads/built_in.yaml charts/bizrq/files/kinds.yaml
 
 bench: setup  ## All benchmarks, with their tables in docs/performance.md
 	@$(RUN) -m benchmarks all

@@ -27,10 +27,12 @@ from bizrq.cluster.objects import Owned, Page, Pod
 from bizrq.cluster.reflector import Reflector
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
 from bizrq.inventory.inventory import Inventory
-from bizrq.workloads.kind import load_kinds
+from bizrq.workloads.kind import Resource
 from bizrq.workloads.read import Workload
+from bizrq.workloads.registry import load_kinds
 
 PODS: Final = "/api/v1/pods"
+REPLICA_SETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
 
 
 def reference(folder: Path) -> dict[str, Any]:
@@ -86,7 +88,8 @@ async def ours(client: Client, cluster: Cluster) -> dict[str, Any]:
     inventory = Inventory(woken.add, DEFAULT_GPU_RESOURCES, SystemClock().now)
     _put_workloads(inventory, cluster)
     clock = SystemClock()
-    owners = Reflector(client, "/apis/apps/v1/replicasets", Owned, inventory.owners, clock, metadata_only=True)
+    sink = inventory.owners.sink(REPLICA_SETS)
+    owners = Reflector(client, REPLICA_SETS.url, Owned, sink, clock, metadata_only=True)
     pods = Reflector(client, PODS, Pod, inventory.pods, clock)
     tasks = []
     try:

@@ -13,8 +13,8 @@ from bizrq.domain.bizrq import GROUP, KIND, VERSION, Bizrq, read_bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
 from bizrq.domain.times import timestamp
 from bizrq.inventory.inventory import Inventory
-from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import Workload
+from bizrq.workloads.registry import built_in
 
 __all__ = ["AMOUNTS", "BEGAN", "JOBS_EACH", "decode_pod", "inventory_of", "job_uid", "pod_bytes", "stored", "team"]
 

@@ -11,7 +11,7 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,11 +34,12 @@ def install(
     *,
     namespace_selector: Mapping[str, Any] | None = None,
     scale_namespace_selector: Mapping[str, Any] | None = None,
+    workloads: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Have the webhooks at ``url`` asked, and return when they are; again, with other values, is fine.
 
-    The selectors are the chart's two, None for its own defaults. Raises
-    HelmFailed, KubectlFailed, NotReady.
+    The selectors are the chart's two, None for its own defaults; ``workloads`` are descriptions of kinds beside those
+    that it knows. Raises HelmFailed, KubectlFailed, NotReady.
     """
     values = {
         "url": url,
@@ -46,7 +47,7 @@ def install(
         "namespaceSelector": dict(namespace_selector or {}),
         "scale": {"namespaceSelector": dict(scale_namespace_selector or {})},
     }
-    made = chart.configuration({"webhook": values})
+    made = chart.configuration({"webhook": values, "workloads": [*workloads]})
     nonce = secrets.token_hex(8)
     made["webhooks"].append(_entry(nonce))
     kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=json.dumps(made))

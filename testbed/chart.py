@@ -10,7 +10,7 @@ import functools
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +29,12 @@ CONFIGURATION: Final = "ValidatingWebhookConfiguration"
 _SECONDS: Final = 60.0
 
 
-def rights() -> list[JSON]:
-    """What the chart installs before any process of bizrq can start. Raises HelmFailed, NotAvailable."""
-    return [value for value in render(CHART) if value["kind"] != CONFIGURATION]
+def rights(workloads: Sequence[Mapping[str, Any]] = ()) -> list[JSON]:
+    """What the chart installs before any process of bizrq can start, with these kinds beside those that it knows.
+
+    Raises HelmFailed, NotAvailable.
+    """
+    return [value for value in render(CHART, {"workloads": [*workloads]}) if value["kind"] != CONFIGURATION]
 
 
 def configuration(values: Mapping[str, Any]) -> JSON:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from testbed import chart, metrics, servers
 from testbed.control import ROOT
@@ -32,8 +32,10 @@ class Operator(servers.Server):
     metrics_url: str
 
 
-def install(kubectl: Kubectl) -> None:
+def install(kubectl: Kubectl, workloads: Sequence[Mapping[str, Any]] = ()) -> None:
     """Apply the CRDs, and the rights that the chart gives, as administrator; again is fine.
+
+    ``workloads`` are descriptions of kinds, as the chart's value of that name.
 
     Raises NotAvailable if the checkout has none, HelmFailed, KubectlFailed.
     """
@@ -41,7 +43,7 @@ def install(kubectl: Kubectl) -> None:
     if not crds:
         raise NotAvailable(f"this checkout has no {_CRDS}: the operator cannot be installed")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    objects = {"apiVersion": "v1", "kind": "List", "items": [namespace, *chart.rights()]}
+    objects = {"apiVersion": "v1", "kind": "List", "items": [namespace, *chart.rights(workloads)]}
     kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(objects))
     kubectl("apply", "--server-side", *crds)
     kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)

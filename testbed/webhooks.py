@@ -77,6 +77,7 @@ class Webhooks:
         *,
         namespace_selector: Mapping[str, Any] | None = None,
         scale_namespace_selector: Mapping[str, Any] | None = None,
+        workloads: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Have the API server ask them, by the chart's configuration, and return when it does; again is fine.
 
@@ -89,6 +90,7 @@ class Webhooks:
             self.authority,
             namespace_selector=namespace_selector,
             scale_namespace_selector=scale_namespace_selector,
+            workloads=workloads,
         )
 
     def uninstall(self) -> None:

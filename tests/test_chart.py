@@ -8,7 +8,7 @@ import yaml
 
 from bizrq.controller.leader import LEASE_NAME
 from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.registry import built_in, built_in_text
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "bizrq"
 
@@ -18,12 +18,15 @@ def test_the_lease_it_gives_a_right_on_is_the_controllers():
     assert f"resourceNames: [{LEASE_NAME}]" in text
 
 
-def test_its_kinds_are_the_built_in_ones():
+def test_its_kinds_are_those_of_the_package():
+    """Where this fails: make chart."""
+    assert (CHART / "files" / "kinds.yaml").read_text(encoding="utf-8") == built_in_text()
+
+
+def test_no_kind_that_is_counted_is_warned_about():  # [A11]
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-    assert values["workloads"] == [
-        {"group": each.group, "version": each.version, "resource": each.resource, "scale": bool(each.scale)}
-        for each in built_in()
-    ]
+    counted = {(each.group, each.resource) for each in built_in()}
+    assert not counted & {(each["group"], each["resource"]) for each in values["uncounted"]}
 
 
 def test_its_trusted_controllers_are_those_of_the_flag():

@@ -17,7 +17,10 @@ from bizrq.domain import refusals
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.calendars import CashPeriodError, only_on_a_root, read_cash_period
 from bizrq.domain.quantity import ZERO, parse
+from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.observability.metrics import ControllerMetrics, WebhookMetrics
+from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import built_in, read_kinds
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -173,6 +176,9 @@ def unknown_zone(name: str) -> str:
 
 TEAM: Final = [limit("limits.cpu", "48", "16", "40")]
 DEPT: Final = [limit("limits.cpu", "100", "40", "120")]
+UNCOUNTABLE: Final = (
+    "podGroups[0].replicas of spec.groups.feeder: item.?copies.orValue(1): must be a whole number of pods, not 'two'"
+)
 SAID: Final = {
     "a workload that is too large": refusals.exceeded("team-vision", TEAM) + refusals.fits(6),
     "not one replica": refusals.fits(0).removeprefix("; "),
@@ -201,7 +207,13 @@ SAID: Final = {
     "no label": refusals.label_required("deployments.apps web", "shop"),
     "a label that goes": refusals.label_stays("deployments.apps web", "shop"),
     "a kind that is not counted": refusals.uncounted("daemonsets.apps agent", "shop", labelled=False),
-    "a CronJob without a label for its Jobs": refusals.jobs_need_label("cronjobs.batch nightly", "shop"),
+    "a CronJob without a label for its Jobs": refusals.children_need_label(
+        "cronjobs.batch nightly", ("spec", "jobTemplate", "metadata", "labels"), namespace="shop"
+    ),
+    "a CronJob with a label that its Jobs lack": refusals.children_need_label(
+        "cronjobs.batch/shop/nightly", ("spec", "jobTemplate", "metadata", "labels"), "team-vision"
+    ),
+    "what cannot be counted": refusals.uncountable("widgets.example.com/shop/press", [UNCOUNTABLE]),
     "a pod that grows": refusals.resized(
         "web-1", "shop", [(key, parse("1500m"), parse("1")) for key in ("cpu", "limits.cpu", "requests.cpu")]
     ),
@@ -214,6 +226,27 @@ SAID: Final = {
 def test_refusals_md_shows_what_is_said(case):
     shown = " ".join((ROOT / "docs" / "refusals.md").read_text(encoding="utf-8").split())
     assert " ".join(SAID[case].split()) in shown
+
+
+# --- workloads.md ----------------------------------------------------------------------------------------------------
+
+WORKLOADS: Final = (ROOT / "docs" / "workloads.md").read_text(encoding="utf-8")
+
+
+def test_the_how_to_counts_what_it_says():
+    """What a real API server says to it: tests/e2e/test_kinds.py."""
+    widget, description, *_ = re.findall(r"^```yaml\n(.*?)^```", WORKLOADS, re.MULTILINE | re.DOTALL)
+    (kind,) = read_kinds(description, "workloads.md")
+    raw = yaml.safe_load(widget)
+    raw["metadata"]["uid"] = "u"
+    counted = read_workload(raw, kind, DEFAULT_GPU_RESOURCES).demand
+    assert "counted with 3 pods and 6 cores" in WORKLOADS
+    assert (str(counted["pods"]), str(counted["limits.cpu"])) == ("3", "6")
+
+
+def test_every_known_kind_stands_in_the_table_of_workloads_md():
+    rows = {row.split("|")[1].split(" (")[0].strip() for row in WORKLOADS.splitlines() if row.startswith("| ")}
+    assert {kind.kind for kind in built_in()} <= rows
 
 
 # --- examples --------------------------------------------------------------------------------------------------------
@@ -233,7 +266,7 @@ def objects(name: str) -> list[dict[str, Any]]:
 
 
 def test_every_example_is_known_here():
-    assert sorted(path.name for path in (ROOT / "examples").iterdir()) == sorted(EXAMPLES)
+    assert sorted(path.name for path in (ROOT / "examples").glob("*.yaml")) == sorted(EXAMPLES)
 
 
 @pytest.mark.parametrize(("name", "kinds"), EXAMPLES.items())

@@ -12,7 +12,7 @@ from bizrq.controller.leader import Alone, Elector
 from bizrq.controller.run import Controller
 from bizrq.domain.bizrq import read_bizrq
 from bizrq.settings import ControllerSettings
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.registry import built_in
 from tests.support.build import bizrq
 from tests.support.cas_store import CasStore
 

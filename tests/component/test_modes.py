@@ -72,7 +72,7 @@ async def test_in_warn_the_refusal_is_the_warning_and_nothing_is_claimed(clock):
     [
         pytest.param(web(bizrq="tem"), 'there is no BizGroupResourceQuota "tem"', id="no such bizrq"),
         pytest.param(web(bizrq=""), "is empty", id="an empty label"),
-        pytest.param(web("x"), "amounts that cannot be counted", id="no amounts"),
+        pytest.param(web("x"), "how many pods it asks for cannot be told", id="no number of pods"),
     ],
 )
 async def test_every_refusal_becomes_a_warning(clock, raw, words):

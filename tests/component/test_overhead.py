@@ -10,8 +10,8 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.review import GroupVersionKind, GroupVersionResource, Request
 from bizrq.webhook.routes import routes_over
-from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import built_in
 from tests.support.build import runtime_class, workload
 from tests.support.cas_store import CasStore
 from tests.support.controller import DEPLOYMENT, ONE_CORE, Controller, team, until

@@ -8,7 +8,8 @@ import pytest
 from bizrq.cluster import reads
 from bizrq.cluster.errors import NotFound, Unavailable
 from bizrq.cluster.reads import ApiReads
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.kind import Resource
+from bizrq.workloads.registry import built_in
 
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -109,6 +110,47 @@ async def test_a_name_that_is_none_leads_to_no_other_address(server, live, name)
         rest = path.removeprefix("/apis/quota.bizrq.io/v1/bizgroupresourcequotas/")
         rest = rest.removeprefix("/apis/apps/v1/namespaces/").replace("/deployments/", "", 1)
         assert not set("/?# ") & set(rest)
+
+
+# --- kinds that may not be there -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("versions", "established", "defined"),
+    [
+        pytest.param([("v1", True)], "True", True, id="served, or about to be"),
+        pytest.param([("v1alpha1", True), ("v1", False)], "True", False, id="not served in this version"),
+        pytest.param([("v1", True)], "False", False, id="with names that another has: never served"),
+        pytest.param(None, None, False, id="no CRD"),
+    ],
+)
+async def test_a_kind_is_defined_by_a_crd_that_is_established_and_serves_its_version(
+    server, live, monkeypatch, versions, established, defined
+):
+    """[R4] only then is a 404 no answer."""
+
+    async def get_object(path, **_):
+        assert path == "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+        if versions is None:
+            raise NotFound(path)
+        return {
+            "spec": {"versions": [{"name": name, "served": served} for name, served in versions]},
+            "status": {"conditions": [{"type": "Established", "status": established}]},
+        }
+
+    monkeypatch.setattr(server, "get_object", get_object)
+    assert await live.is_defined(Resource("example.com", "v1", "widgets", "Widget")) == defined
+
+
+async def test_what_the_api_server_does_not_serve_is_not_there(server, live):
+    """[R4]"""
+    widgets = Resource("example.com", "v1", "widgets", "Widget")
+    assert await live.serves(widgets)
+    server.errors.append(NotFound("widgets"))
+    assert not await live.serves(widgets)
+    server.errors.append(Unavailable("away"))
+    with pytest.raises(Unavailable):
+        await live.serves(widgets)
 
 
 # --- what may own pods -----------------------------------------------------------------------------------------------

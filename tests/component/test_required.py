@@ -5,7 +5,7 @@ import pytest
 from bizrq.cluster.errors import Unavailable
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.webhook.required import RequiredReviews
-from bizrq.workloads.kind import read_kinds
+from bizrq.workloads.registry import read_kinds
 from tests.support.build import container, pod, pod_spec, workload
 from tests.support.policy import REPLICA_SET_CONTROLLER, PolicyWebhook, owned
 from tests.support.quotas import counted
@@ -162,9 +162,7 @@ async def test_scaling_up_needs_the_label_of_the_workload(webhook, user, raw, al
     assert verdict.allowed or REQUIRES in verdict.message
 
 
-@pytest.mark.parametrize(
-    ("api_version", "kind"), [("apps/v1", "DaemonSet"), ("apps/v1", "StatefulSet"), ("example.com/v1", "Cluster")]
-)
+@pytest.mark.parametrize(("api_version", "kind"), [("apps/v1", "DaemonSet"), ("example.com/v1", "Cluster")])
 @pytest.mark.parametrize("bizrq", [None, "team"])
 async def test_kinds_that_cannot_be_counted_pass_with_a_warning(webhook, api_version, kind, bizrq):
     """[A11]."""
@@ -179,21 +177,23 @@ async def test_kinds_that_cannot_be_counted_pass_with_a_warning(webhook, api_ver
 
 
 @pytest.mark.parametrize("label", ["team", None])
-async def test_a_cron_job_whose_jobs_have_no_label_is_told_that_none_will_be_made(webhook, label):
-    """[A11] it is not counted, and its Jobs are."""
+async def test_a_cron_job_whose_jobs_have_no_label_is_refused_with_the_line_to_add(webhook, label):
+    """[A8, A11] its Jobs are counted, and none of them would be made."""
     raw = workload("nightly", kind="CronJob", api_version="batch/v1", bizrq=None)
     labels = {} if label is None else {"biz.group.resource.quota": label}
     raw["spec"] = {"jobTemplate": {"metadata": {"labels": labels}, "spec": {}}}
     verdict = await ask(webhook, "CREATE", raw)
-    assert verdict.allowed
-    assert ["none of them is made" in each for each in verdict.warnings] == ([True] if label is None else [])
+    assert verdict.allowed == (label is not None)
+    assert verdict.allowed or verdict.message.endswith(
+        "add to spec.jobTemplate.metadata.labels: biz.group.resource.quota: NAME"
+    )
+    assert (await ask(webhook, "UPDATE", raw, raw)).allowed, "it was here before the label was required [A5]"
 
 
 async def test_pods_are_children_of_any_owner_also_where_pods_themselves_are_counted(clock):
     """[A8, A11]"""
     counted_pods = read_kinds(
-        "kinds: [{group: '', version: v1, resource: pods, kind: Pod, "
-        "podGroups: [{template: spec, replicas: [{path: spec.none, default: 1}]}]}]",
+        "kinds: [{group: '', version: v1, resource: pods, kind: Pod, podGroups: [{template: ., replicas: '1'}]}]",
         "pods.yaml",
     )
     webhook = PolicyWebhook(clock)

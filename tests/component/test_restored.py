@@ -15,7 +15,7 @@ from bizrq.controller.resync import Resync
 from bizrq.domain.bizrq import read_bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.settings import ControllerSettings
-from bizrq.workloads.kind import built_in
+from bizrq.workloads.registry import built_in
 from tests.support.build import NOW, bizrq
 from tests.support.cas_store import CasStore
 from tests.support.controller import Controller

@@ -91,7 +91,10 @@ async def test_a_broken_replica_count_is_told_with_its_path(webhook):
     """[A14]."""
     raw = broken(cpu="1")
     raw["spec"]["replicas"] = "many"
-    assert "spec.replicas: must be a whole number of pods, not 'many'" in (await webhook.create(raw)).message
+    assert (
+        "object.spec.?replicas.orValue(1): must be a whole number of pods, not 'many'"
+        in (await webhook.create(raw)).message
+    )
 
 
 # --- what is never refused -------------------------------------------------------------------------------------------
@@ -205,4 +208,4 @@ async def test_a_review_without_its_objects_is_refused(webhook, request_):
 
 def test_each_path_has_a_handler(webhook):
     """Any other path is answered by the server: 404."""
-    assert set(webhook.routes) == {"bizrqs", "workloads", "scale", "required", "cronjobs"}
+    assert set(webhook.routes) == {"bizrqs", "workloads", "scale", "required", "children"}

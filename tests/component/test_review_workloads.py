@@ -90,7 +90,7 @@ async def test_a_workload_of_several_pod_groups_is_told_no_replica_count(webhook
     """[A2] there is no such number."""
     raw = workload("tf", kind="TFJob", api_version="kubeflow.org/v1")
     group = {"replicas": 6, "template": {"spec": ONE_CORE}}
-    raw["spec"] = {"worker": group, "ps": group}
+    raw["spec"] = {"tfReplicaSpecs": {"Worker": group, "PS": group}}
     verdict = await webhook.create(raw)
     assert verdict.message.endswith(
         "requested: limits.cpu=12,pods=12, used: limits.cpu=0,pods=0, limited: limits.cpu=10,pods=10"

@@ -164,18 +164,20 @@ async def test_whoever_writes_the_label_of_the_jobs_of_a_cron_job_needs_use(webh
     at = {"group": "batch", "version": "v1", "resource": "cronjobs"}
     before = None if old is None and new is not None else cron_job(old)
     request = {"object": cron_job(new), "oldObject": before, "resource": at, "operation": "UPDATE"}
-    verdict = await webhook.ask("cronjobs", **request)
+    verdict = await webhook.ask("children", **request)
     assert verdict.allowed == (not needed)
     if needed:
-        assert verdict.message.startswith('spec.jobTemplate: label biz.group.resource.quota: alice may not use "team"')
+        assert verdict.message.startswith(
+            'spec.jobTemplate.metadata.labels: label biz.group.resource.quota: alice may not use "team"'
+        )
         webhook.access.give("bob", "use", "team", "shop")
         webhook.user = "bob"
-        assert (await webhook.ask("cronjobs", **request)).allowed
+        assert (await webhook.ask("children", **request)).allowed
 
 
-async def test_only_cron_jobs_are_reviewed_there(webhook):
+async def test_only_kinds_whose_children_are_counted_are_reviewed_there(webhook):
     """[A12]"""
-    assert "is not reviewed here" in (await webhook.ask("cronjobs", object=web())).message
+    assert "is not reviewed here" in (await webhook.ask("children", object=web())).message
 
 
 async def test_a_dry_run_is_answered_as_it_would_be(webhook):

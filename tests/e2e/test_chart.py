@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bizrq.workloads.registry import load_kinds
 from testbed import chart, operator_process
 from testbed.errors import HelmFailed, KubectlFailed
 
@@ -13,12 +14,16 @@ pytestmark = pytest.mark.e2e
 
 TOKEN = "t" * 32
 REPAIR = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["bizrq-system", "kube-system"]}
-DEPLOYMENTS = {"group": "apps", "version": "v1", "resource": "deployments", "scale": True}
-STATEFUL_SETS = {**DEPLOYMENTS, "resource": "statefulsets"}
-ROLLOUTS = {"group": "argoproj.io", "version": "v1alpha1", "resource": "rollouts", "scale": True}
-JOBS = {"group": "batch", "version": "v1", "resource": "jobs", "scale": False}
-PODS = {"group": "", "version": "v1", "resource": "pods", "scale": False}
-ROUTES = {each: each for each in ("bizrqs", "workloads", "cronjobs", "scale", "required")} | {"uncounted": "required"}
+GROUP = {"template": "spec.template", "replicas": "object.spec.?replicas.orValue(1)"}
+WIDGETS = {"group": "example.com", "version": "v1", "resource": "widgets", "kind": "Widget", "podGroups": [GROUP],
+           "scale": "spec.replicas"}  # fmt: skip
+GADGETS = {**WIDGETS, "group": "", "resource": "gadgets", "kind": "Gadget",
+           "between": [{"group": "example.com", "version": "v1", "resource": "parts", "kind": "Part"}]}  # fmt: skip
+del GADGETS["scale"]
+MAKERS = {"group": "example.com", "version": "v1", "resource": "makers", "kind": "Maker", "children": "counted",
+          "childLabels": "spec.labels"}  # fmt: skip
+BOTH = ["CREATE", "UPDATE"]
+ROUTES = {each: each for each in ("bizrqs", "workloads", "children", "scale", "required")} | {"uncounted": "required"}
 
 
 def entries(workloads=None, **webhook):
@@ -57,7 +62,7 @@ def test_the_api_server_takes_it(cluster, webhook):
     assert [each["name"] for each in taken] == [
         "bizrqs.quota.bizrq.io",
         "workloads.quota.bizrq.io",
-        "cronjobs.quota.bizrq.io",
+        "children.quota.bizrq.io",
         "scale.quota.bizrq.io",
         "required.quota.bizrq.io",
         "uncounted.quota.bizrq.io",
@@ -91,50 +96,53 @@ def test_an_address_takes_the_place_of_the_service():
     }
 
 
-def test_workloads_of_one_api_share_a_rule_and_scale_has_only_kinds_that_scale():
-    made = entries([DEPLOYMENTS, JOBS, ROLLOUTS, STATEFUL_SETS, PODS], pathToken=TOKEN)
-    both = ["CREATE", "UPDATE"]
-    assert rules(made["workloads"]) == [
-        ("", "v1", ["pods"], both),
-        ("apps", "v1", ["deployments", "statefulsets"], both),
-        ("argoproj.io", "v1alpha1", ["rollouts"], both),
-        ("batch", "v1", ["jobs"], both),
-        ("", "v1", ["pods/resize"], ["UPDATE"]),
-    ]
-    assert rules(made["scale"]) == [
-        ("apps", "v1", ["deployments/scale", "statefulsets/scale"], ["UPDATE"]),
-        ("argoproj.io", "v1alpha1", ["rollouts/scale"], ["UPDATE"]),
-    ]
+def registry(tmp_path, *values):
+    """The kinds that processes count which are given the ConfigMap that the chart makes of these values."""
+    (made,) = (each for each in chart.render(chart.CHART, {"workloads": [*values]}) if each["kind"] == "ConfigMap")
+    file = tmp_path / "kinds.yaml"
+    file.write_text(made["data"]["kinds.yaml"], encoding="utf-8")
+    return load_kinds(file)
 
 
-def test_where_no_kind_scales_scaling_is_not_asked_for():
-    made = entries([JOBS], pathToken=TOKEN)
-    assert list(made) == ["bizrqs", "workloads", "cronjobs", "required", "uncounted"]
-    assert "scale" not in str(rules(made["required"]))
+def by_api(kinds, suffix="", operations=BOTH):
+    apis: dict[tuple[str, str], list[str]] = {}
+    for each in kinds:
+        apis.setdefault((each.group, each.version), []).append(each.resource + suffix)
+    return [(*api, names, operations) for api, names in sorted(apis.items())]
 
 
-def test_where_a_label_is_required_pods_are_asked_about_and_what_is_not_counted():
-    """[A11, A15] A kind is in one of the two entries: one that is counted is not warned about."""
-    made = entries([DEPLOYMENTS, JOBS, STATEFUL_SETS, PODS], pathToken=TOKEN)
-    both = ["CREATE", "UPDATE"]
+def test_its_rules_are_those_that_the_registry_asks_for(tmp_path):
+    """[A1, A8, A9, A11] of the kinds that bizrq knows and of those of the values; none is left out, or one too many."""
+    kinds = registry(tmp_path, WIDGETS, GADGETS, MAKERS)
+    made = entries([WIDGETS, GADGETS, MAKERS], pathToken=TOKEN)
+    scaled = [each for each in kinds if each.scale]
+    assert {"widgets", "deployments"} <= {each.resource for each in scaled}
+    assert rules(made["workloads"]) == [*by_api(kinds), ("", "v1", ["pods/resize"], ["UPDATE"])]
+    assert rules(made["scale"]) == by_api(scaled, "/scale", ["UPDATE"])
+    assert rules(made["children"]) == by_api(each for each in kinds if each.children_counted)
     assert rules(made["required"]) == [
-        ("apps", "v1", ["deployments", "statefulsets"], both),
-        ("batch", "v1", ["jobs"], both),
-        ("apps", "v1", ["deployments/scale", "statefulsets/scale"], ["UPDATE"]),
-        ("", "v1", ["pods"], both),
+        *by_api(each for each in kinds if each.id != "pods"),
+        *by_api(scaled, "/scale", ["UPDATE"]),
+        ("", "v1", ["pods"], BOTH),
         ("", "v1", ["pods/resize"], ["UPDATE"]),
     ]
-    assert rules(made["uncounted"]) == [
-        ("", "v1", ["replicationcontrollers"], both),
-        ("apps", "v1", ["daemonsets", "replicasets"], both),
-        ("batch", "v1", ["cronjobs"], both),
-    ]
+
+
+def test_where_a_label_is_required_what_is_not_counted_is_warned_about():
+    """[A11] A kind is in one of the two entries: one that is counted is not warned about."""
+    assert "uncounted" not in entries([{**WIDGETS, "group": "apps", "resource": "daemonsets"}], pathToken=TOKEN)
+    made = entries(pathToken=TOKEN)
+    assert rules(made["uncounted"]) == [("apps", "v1", ["daemonsets"], BOTH)]
     for entry in ("required", "uncounted"):
         assert made[entry]["namespaceSelector"] == {
             "matchLabels": {"quota.bizrq.io/require-label": "true"},
             "matchExpressions": [REPAIR],
         }
         assert "objectSelector" not in made[entry]
+
+
+def test_without_kinds_of_ones_own_there_is_no_config_map():
+    assert not [each for each in chart.render(chart.CHART) if each["kind"] == "ConfigMap"]
 
 
 def test_the_names_of_trusted_controllers_stand_in_the_conditions(cluster):
@@ -186,10 +194,11 @@ def test_whatever_is_selected_our_own_namespace_and_kube_system_are_left_out(ent
         pytest.param({"webhook": {"pathToken": "/" * 40}}, "pathToken", id="a token that is no name in a path"),
         pytest.param({"webhook": {"url": "http://h/t"}}, "url", id="an address without TLS"),
         pytest.param({"webhook": {"url": "https://h/t/"}}, "url", id="an address with a slash in the end"),
-        pytest.param({"workloads": [{**JOBS, "scale": "no"}]}, "scale", id="a word for false"),
-        pytest.param({"workloads": []}, "workloads", id="no kinds"),
+        pytest.param({"workloads": [{**WIDGETS, "scale": True}]}, "scale", id="no path of a scale"),
+        pytest.param({"workloads": [{**WIDGETS, "children": "seen"}]}, "children", id="a word for counted"),
+        pytest.param({"workloads": [{**WIDGETS, "childLabels": "it's"}]}, "childLabels", id="a path with quotes"),
         pytest.param({"trustedControllers": ["it's"]}, "trustedControllers", id="a name that would end its quotes"),
-        pytest.param({"uncounted": [DEPLOYMENTS]}, "uncounted", id="a scale of what is not counted"),
+        pytest.param({"uncounted": [{**MAKERS}]}, "uncounted", id="a description of what is not counted"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(values, message):
@@ -199,26 +208,23 @@ def test_a_wrong_value_is_refused_by_its_name(values, message):
 
 # --- rights ----------------------------------------------------------------------------------------------------------
 
+KINDS = load_kinds()
+
 MAY = {
     "bizrq-controller": {
         "bizgroupresourcequotas.quota.bizrq.io": {"get", "list", "watch", "patch"},
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
-        "deployments.apps": {"get", "list", "watch"},
-        "jobs.batch": {"get", "list", "watch"},
-        "replicasets.apps": {"get", "list", "watch"},
-        "pods": {"get", "list", "watch"},
+        "customresourcedefinitions.apiextensions.k8s.io": {"get", "list", "watch"},
         "runtimeclasses.node.k8s.io": {"list", "watch"},
+        **{each.id: {"get", "list", "watch"} for each in KINDS},
     },
     "bizrq-webhook": {
         "bizgroupresourcequotas.quota.bizrq.io": {"get", "list"},
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
-        "deployments.apps": {"get", "list"},
-        "jobs.batch": {"get", "list"},
         "namespaces": {"get"},
-        "pods": {"get", "list"},
-        "replicasets.apps": {"get", "list"},
         "runtimeclasses.node.k8s.io": {"get"},
         "subjectaccessreviews.authorization.k8s.io": {"create"},
+        **{each.id: {"get", "list"} for each in KINDS},
     },
 }
 
@@ -236,13 +242,21 @@ def _rights(cluster, user):
     return {line.split()[0]: set(line.rpartition("[")[2].rstrip("]").split()) for line in lines if line[:1] != " "}
 
 
-def test_a_kind_that_is_added_to_the_values_is_added_to_the_rights():
-    roles = _roles({"workloads": [DEPLOYMENTS, ROLLOUTS, STATEFUL_SETS]})
+def test_kinds_that_are_added_to_the_values_are_added_to_the_rights(tmp_path):
+    """What stands between, too."""
+    kinds = registry(tmp_path, WIDGETS, GADGETS)
+    roles = _roles({"workloads": [WIDGETS, GADGETS]})
     for role, verbs in (("bizrq-controller", ["get", "list", "watch"]), ("bizrq-webhook", ["get", "list"])):
-        assert roles[role]["rules"][-2:] == [
-            {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": verbs},
-            {"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": verbs},
-        ]
+        given = {
+            (group, resource)
+            for rule in roles[role]["rules"]
+            if rule["verbs"] == verbs
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+        }
+        assert given >= {(each.group, each.resource) for each in kinds}
+    for role, verbs in (("bizrq-controller", ["list", "watch"]), ("bizrq-webhook", ["get"])):
+        assert {"apiGroups": ["example.com"], "resources": ["parts"], "verbs": verbs} in roles[role]["rules"]
 
 
 def test_the_lease_is_in_the_namespace_of_the_release_or_in_another():

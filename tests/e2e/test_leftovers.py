@@ -31,9 +31,9 @@ kinds:
     kind: Crew
     podGroups:
       - template: spec.template
-        replicas: [{path: spec.replicas, default: 1}]
+        replicas: object.spec.?replicas.orValue(1)
     nothingWhen:
-      - {condition: Done}
+      - "'Done' in conditions"
 """
 
 CREW = {

@@ -389,6 +389,7 @@ def test_where_a_label_is_required_nothing_runs_without_one(answers):
         "create a Job without a label",
         "create a bare pod without a label",
         "create a pod with an ownerReference of her own",
+        "create a CronJob whose Jobs have no label",
         "create such a Job of it",
         "take its label away",
         "resize its pod to 2 cores",

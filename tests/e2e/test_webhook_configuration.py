@@ -163,7 +163,7 @@ def test_a_cron_job_is_reviewed_where_the_label_of_its_jobs_is_new_or_changed(cl
         for labels in ({}, GROUP, {**GROUP, "note": "x"}, {LABEL: "other"}, {}):
             cluster.kubectl("apply", "--filename=-", stdin=made(labels))
         cluster.kubectl("delete", "cronjob", "nightly", "-n", space)
-    assert asked == ["/cronjobs UPDATE cronjobs nightly"]
+    assert asked == ["/children UPDATE cronjobs nightly"]
 
 
 def test_status_and_the_work_of_controllers_are_let_by(cluster, admin, space, reviews):

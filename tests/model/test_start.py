@@ -57,7 +57,9 @@ async def begun(steps):
     process.__dict__ |= {
         "_runtime_classes": steps.part("runtimeclasses"),
         "_feed": SimpleNamespace(list_all=steps.list_all, arrivals=steps.part("arrivals")),
-        "_replica_sets": steps.part("replicasets"),
+        "_between": {"replicasets.apps": steps.part("replicasets")},
+        "_definitions": steps.part("definitions"),
+        "_appearance": steps.part("appearance"),
         "_pods": steps.part("pods"),
         "_sync": SimpleNamespace(run=steps.part("writes").run, trust=lambda _: steps.taken.append("taken over")),
         "_gone_owners": SimpleNamespace(begin=steps.owners, run=steps.part("gone owners").run),
@@ -92,6 +94,8 @@ async def test_no_write_before_the_first_list_of_every_kind(steps):
         steps.may_go_on = asyncio.Event()
         await until_idle()
     assert steps.taken[:9] == [*known, "pods known"]
-    assert set(steps.taken[9:]) == {"writes", "leadership", "events", "resync", "gone owners"}
+    assert set(steps.taken[9:]) == {
+        "writes", "leadership", "events", "resync", "gone owners", "definitions", "appearance",
+    }  # fmt: skip
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -13,7 +13,7 @@ from typing import Any
 from bizrq.cluster.errors import Conflict, NotFound, Unavailable
 from bizrq.cluster.objects import RuntimeClass
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
-from bizrq.workloads.kind import Kind
+from bizrq.workloads.kind import Kind, Resource
 
 __all__ = ["CasStore", "StoreReads"]
 
@@ -135,6 +135,10 @@ class StoreReads:
         """The version of pods that the API server tells."""
         self.pods: dict[str, dict[str, int]] = {}
         """The versions of pods by namespace and UID, as a list tells them."""
+        self.absent: set[str] = set()
+        """Ids of resources that the API server does not serve."""
+        self.defined: set[str] = set()
+        """Ids of resources that a CRD defines."""
         self.owners: set[str] = set()
         """UIDs of unlabelled objects that are there."""
 
@@ -148,7 +152,7 @@ class StoreReads:
         self.reads += 1
         return list(self.classes.values())
 
-    async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
+    async def workload(self, kind: Resource, namespace: str, name: str) -> JSON | None:
         """One object of a counted kind."""
         self.reads += 1
         return copy.deepcopy(self.workloads.get((kind.id, namespace, name)))
@@ -190,6 +194,14 @@ class StoreReads:
         """The versions of the pods of a namespace, by UID."""
         return dict(self.pods.get(namespace, {}))
 
-    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:  # noqa: ARG002  # as Reads has it
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has a resource."""
+        return resource.id not in self.absent
+
+    async def is_defined(self, resource: Resource) -> bool:
+        """Whether a CRD defines a resource."""
+        return resource.id in self.defined
+
+    async def uids_of(self, resources: Iterable[Resource]) -> set[str]:  # noqa: ARG002  # as Reads has it
         """The UIDs of everything that may own pods, labelled or not."""
         return {raw["metadata"]["uid"] for raw in self.workloads.values()} | self.owners

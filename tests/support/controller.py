@@ -18,8 +18,8 @@ from bizrq.domain.bizrq import read_bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
-from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import between, built_in
 from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
 from tests.support.cas_store import CasStore, StoreReads
 from tests.support.clocks import HandClock
@@ -75,6 +75,7 @@ class Controller:
             gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES, leading=lambda: self.leading,
         )  # fmt: skip
         self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock.now)
+        self.between = {each.kind: self.inventory.owners.sink(each) for each in between(built_in())}
 
     # --- what it sees ---
 
@@ -110,8 +111,8 @@ class Controller:
         self.inventory.pods.deleted(pod_object(raw), self.clock.now())
 
     def replica_set(self, raw: JSON) -> None:
-        """A ReplicaSet was added or changed."""
-        self.inventory.owners.changed(owned_object(raw), self.clock.now())
+        """A ReplicaSet, or what else stands between a workload and its pods, was added or changed."""
+        self.between[raw.get("kind", "ReplicaSet")].changed(owned_object(raw), self.clock.now())
 
     def workload(self, raw: JSON) -> None:
         """A labelled workload was added or changed."""

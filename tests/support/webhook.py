@@ -12,7 +12,8 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.review import Verdict, answer, read_review
 from bizrq.webhook.routes import routes_over
-from bizrq.workloads.kind import Kind, built_in, read_kinds
+from bizrq.workloads.kind import Kind, Resource
+from bizrq.workloads.registry import built_in, read_kinds
 from tests.support.admission_review import make_review
 from tests.support.cas_store import StoreReads
 from tests.support.clocks import HandClock
@@ -24,23 +25,19 @@ JSON = dict[str, Any]
 
 _CUSTOM = """
 kinds:
-  - group: argoproj.io
-    version: v1alpha1
-    resource: rollouts
-    kind: Rollout
-    scale: spec.replicas
-    podGroups: [{template: spec.template, replicas: [{path: spec.replicas, default: 1}]}]
-  - group: kubeflow.org
+  - group: example.com
     version: v1
-    resource: tfjobs
-    kind: TFJob
+    resource: widgets
+    kind: Widget
     podGroups:
-      - {template: spec.worker.template, replicas: [{path: spec.worker.replicas, default: 1}]}
-      - {template: spec.ps.template, replicas: [{path: spec.ps.replicas, default: 1}]}
+      - each: spec.groups
+        template: template
+        replicas: item.?replicas.orValue(1)
+    between: [{group: example.com, version: v1, resource: parts, kind: Part}]
 """
 
 KINDS: Sequence[Kind] = (*built_in(), *read_kinds(_CUSTOM, "custom.yaml"))
-"""The built-in kinds, and custom ones: of these the API server checks hardly anything."""
+"""The built-in kinds, and a custom one: of these the API server checks hardly anything."""
 
 
 class FaultyReads(StoreReads):
@@ -50,7 +47,7 @@ class FaultyReads(StoreReads):
         super().__init__(store)
         self.faulty = store
 
-    async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
+    async def workload(self, kind: Resource, namespace: str, name: str) -> JSON | None:
         """One object of a counted kind."""
         self.faulty.ask()
         return await super().workload(kind, namespace, name)

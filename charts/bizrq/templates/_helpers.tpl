@@ -49,6 +49,39 @@ put behind each resource.
 {{- end }}
 {{- end }}
 
+{{/*
+The kinds of workload that are counted, as YAML: those that bizrq knows by itself, whose description is a copy of the
+package's own file (make chart), and those of the values.
+*/}}
+{{- define "bizrq.kinds" -}}
+{{- $known := (.Files.Get "files/kinds.yaml" | fromYaml).kinds -}}
+{{- toYaml (dict "kinds" (concat $known .Values.workloads)) -}}
+{{- end }}
+
+{{/* What kinds name beside themselves in the field "between", as YAML, without the kinds themselves. */}}
+{{- define "bizrq.between" -}}
+{{- $known := dict -}}
+{{- range .kinds -}}
+{{- $_ := set $known (printf "%s/%s" .group .resource) true -}}
+{{- end -}}
+{{- $found := list -}}
+{{- range .kinds -}}
+{{- range .between | default list -}}
+{{- $name := printf "%s/%s" .group .resource -}}
+{{- if not (hasKey $known $name) -}}
+{{- $_ := set $known $name true -}}
+{{- $found = append $found . -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "kinds" $found) -}}
+{{- end }}
+
+{{/* The bizrq that the children of an object will name; called with (dict "kind" KIND "of" "object" or "oldObject"). */}}
+{{- define "bizrq.childLabel" -}}
+{{ .of }}.?{{ .kind.childLabels }}['biz.group.resource.quota'].orValue('')
+{{- end }}
+
 {{/* Rights on the counted kinds, one rule a group; called with (dict "workloads" LIST "verbs" LIST). */}}
 {{- define "bizrq.rights" -}}
 {{- $resources := dict -}}

@@ -124,7 +124,7 @@ def _errors_told(process: str) -> Iterator[None]:
     """What keeps a process from starting becomes one line and exit code 1."""
     from bizrq.cluster.credentials import CredentialsError
     from bizrq.webhook.files import FileError
-    from bizrq.workloads.kind import KindError
+    from bizrq.workloads.registry import KindError
 
     try:
         yield

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 __all__ = [
+    "Definition",
     "Listed",
     "Metadata",
     "Owned",
@@ -119,6 +120,12 @@ class Named(Metadata, rename="camel", gc=False):
     """The metadata of an object that others refer to by its name."""
 
     name: str = ""
+
+
+class Definition(msgspec.Struct, gc=False):
+    """A CRD, of which only the name matters."""
+
+    metadata: Named
 
 
 class RuntimeClass(msgspec.Struct, gc=False):

@@ -20,11 +20,12 @@ from bizrq.cluster.lists import METADATA_ONLY, first_page, list_all
 from bizrq.cluster.objects import RuntimeClass
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import LABEL, Bizrq, read_bizrq
-from bizrq.workloads.kind import Kind
+from bizrq.workloads.kind import Kind, Resource
 
-__all__ = ["CLASSES_URL", "ApiReads", "Reads"]
+__all__ = ["CLASSES_URL", "DEFINITIONS_URL", "ApiReads", "Reads"]
 
 CLASSES_URL: Final = "/apis/node.k8s.io/v1/runtimeclasses"
+DEFINITIONS_URL: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 JSON = dict[str, Any]
 
@@ -33,7 +34,6 @@ _NAMES_SECONDS: Final = 5.0
 _class = msgspec.json.Decoder(RuntimeClass)
 
 _PODS: Final = "/api/v1/pods"
-_REPLICA_SETS: Final = "/apis/apps/v1/replicasets"
 _POD_PAGE: Final = 1000
 
 _TEMPLATE_HASHES: Final = ("pod-template-hash", "rollouts-pod-template-hash")
@@ -43,8 +43,8 @@ _TEMPLATE_HASHES: Final = ("pod-template-hash", "rollouts-pod-template-hash")
 class Reads(Protocol):
     """The cluster as it is now. Everything raises ``ClusterError``."""
 
-    async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
-        """One object of a counted kind; None where there is none."""
+    async def workload(self, kind: Resource, namespace: str, name: str) -> JSON | None:
+        """One workload, or one object of what stands between; None where there is none."""
 
     async def workloads_of(self, kind: Kind, bizrq: str) -> list[JSON]:
         """The objects of a kind whose label names ``bizrq``."""
@@ -73,8 +73,14 @@ class Reads(Protocol):
     async def pods_in(self, namespace: str) -> dict[str, int] | None:
         """The versions of the pods of a namespace by UID, "": of all; None where they are more than a page."""
 
-    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
-        """The UIDs of all objects of these kinds, and of all ReplicaSets, labelled or not; without orphans.
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has a resource."""
+
+    async def is_defined(self, resource: Resource) -> bool:
+        """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
+
+    async def uids_of(self, resources: Iterable[Resource]) -> set[str]:
+        """The UIDs of all objects of these resources, labelled or not; without orphans.
 
         An orphan is a ReplicaSet that nothing controls any more: its template hash tells that something did.
         """
@@ -89,8 +95,8 @@ class ApiReads:
         self._names: list[str] = []
         self._named = -math.inf
 
-    async def workload(self, kind: Kind, namespace: str, name: str) -> JSON | None:
-        """One object of a counted kind; None where there is none."""
+    async def workload(self, kind: Resource, namespace: str, name: str) -> JSON | None:
+        """One workload, or one object of what stands between; None where there is none."""
         return await self._get(kind.object_url(namespace, name))
 
     async def workloads_of(self, kind: Kind, bizrq: str) -> list[JSON]:
@@ -152,20 +158,40 @@ class ApiReads:
             return None
         return {each["metadata"]["uid"]: int(each["metadata"]["resourceVersion"]) for each in items}
 
-    async def uids_of(self, kinds: Iterable[Kind]) -> set[str]:
-        """The UIDs of all objects of these kinds, and of all ReplicaSets, labelled or not; without orphans."""
+    async def uids_of(self, resources: Iterable[Resource]) -> set[str]:
+        """The UIDs of all objects of these resources, labelled or not; without orphans."""
         uids = set()
-        for url in {*(kind.url for kind in kinds), _REPLICA_SETS}:
+        for url in {each.url for each in resources}:
             with contextlib.suppress(NotFound):
                 items, _ = await list_all(self._client, url, {}, accept=METADATA_ONLY)
                 uids |= {each["metadata"]["uid"] for each in items if not _is_orphan(each["metadata"])}
         return uids
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has a resource."""
+        try:
+            await first_page(self._client, resource.url, limit=1)
+        except NotFound:
+            return False
+        return True
+
+    async def is_defined(self, resource: Resource) -> bool:
+        """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
+        raw = await self._get(f"{DEFINITIONS_URL}/{resource.id}")
+        if raw is None or not _is_established(raw):
+            return False  # one whose names are taken by another never is
+        return any(each.get("served") and each.get("name") == resource.version for each in raw["spec"]["versions"])
 
     async def _get(self, url: str) -> JSON | None:
         try:
             return await self._client.get_object(url)
         except NotFound:
             return None
+
+
+def _is_established(definition: JSON) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
 
 
 def _is_orphan(metadata: JSON) -> bool:

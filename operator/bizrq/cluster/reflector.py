@@ -20,7 +20,7 @@ import msgspec
 
 from bizrq.clock import Clock
 from bizrq.cluster.client import Client
-from bizrq.cluster.errors import ClusterError, Gone, Unavailable, error_of
+from bizrq.cluster.errors import ClusterError, Gone, NotFound, Unavailable, error_of
 from bizrq.cluster.objects import Listed, Page, WatchEvent
 
 __all__ = ["Reflector", "ReplaySink", "Sink"]
@@ -41,6 +41,8 @@ others wait a minute for, that nothing else happened."""
 _PROGRESS: Final = {"fieldSelector": "metadata.name=none"}
 """A list of nothing, from the API server's cache: makes it ask etcd how far it is, without which an idle one sends no
 bookmarks."""
+_LOOK_SECONDS: Final = 60.0
+"""How often a resource that the cluster does not have is looked for without a hint."""
 
 _YIELD_EVERY: Final = 100
 """Events or items applied before other tasks may run."""
@@ -117,13 +119,19 @@ class Reflector(Generic[T]):
         replay: Callable[[], int | None] | None = None,
         params: Mapping[str, str] | None = None,
         metadata_only: bool = False,
+        may_be_missing: bool = False,
         relisted: Callable[[], None] = lambda: None,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """``replay`` tells after which version the sink, a ``ReplaySink``, is to be told of events; None: of none."""
+        """Follow a resource, or wait for one that ``may_be_missing``: until it is there it counts as an empty list.
+
+        ``replay`` tells after which version the sink, a ``ReplaySink``, is to be told of events; None: of none.
+        """
         self._client, self._url, self._sink, self._clock = client, url, sink, clock
         self._replay_from = replay
         self._params = dict(params or {})
+        self._may_be_missing = may_be_missing
+        self._look = asyncio.Event()
         as_ = "application/json;as={};g=meta.k8s.io;v=v1"
         self._accept_list = as_.format("PartialObjectMetadataList") if metadata_only else "application/json"
         # The List form on a watch is answered with 200 and no events, ever.
@@ -154,23 +162,52 @@ class Reflector(Generic[T]):
                     self._version = await self._list()
                 await self._watch()
                 wait = _FIRST_WAIT  # a server that closes at once must not be asked in a hot loop
+            except NotFound as error:
+                if self._may_be_missing and self._version is None:
+                    await self._wait_for_it()
+                    wait = 0.0
+                else:
+                    wait = self._complain(error, wait, heard)
+                    if self._may_be_missing:
+                        self._version = None  # a list tells whether it is gone
             except Gone as error:
                 log.warning("%s: the watch has a gap, listing again: %s", self._url, error)
                 self._version = None
                 wait = _longer(0.0 if self._events > events else wait)
             except ClusterError as error:
-                self._failed()
-                # If it had worked meanwhile, this is a new failure, not one more of the same.
-                wait = _longer(0.0 if self.heard > heard else wait)
-                asked = error.retry_after if isinstance(error, Unavailable) else 0.0
-                wait = max(wait, min(asked, _LONGEST_WAIT))
-                log.warning("%s: %s; again in about %.1f s", self._url, error, wait)
+                wait = self._complain(error, wait, heard)
             except msgspec.DecodeError as error:
                 self._failed()
                 self._version = None  # what could not be read may matter: start from a list
                 wait = _longer(wait)
                 log.exception("%s: an object could not be read", self._url, exc_info=error)
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
+
+    def look_again(self) -> None:
+        """The resource may be there now."""
+        self._look.set()
+
+    def _complain(self, error: ClusterError, wait: float, heard: float) -> float:
+        """Count and tell a failure; the seconds to wait after it."""
+        self._failed()
+        # If it had worked meanwhile, this is a new failure, not one more of the same.
+        wait = _longer(0.0 if self.heard > heard else wait)
+        asked = error.retry_after if isinstance(error, Unavailable) else 0.0
+        wait = max(wait, min(asked, _LONGEST_WAIT))
+        log.warning("%s: %s; again in about %.1f s", self._url, error, wait)
+        return wait
+
+    async def _wait_for_it(self) -> None:
+        """The cluster does not have the resource: an empty list, until somebody says that it may be there."""
+        self._alive()
+        now = self._clock.now()
+        self._sink.list_began()
+        self._sink.list_ended(self._version or 0, now)
+        self._version = None
+        self.synced.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._look.wait(), _LOOK_SECONDS)
+        self._look.clear()
 
     def _alive(self) -> None:
         self.heard = asyncio.get_running_loop().time()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bizrq.cluster.client import Client
-from bizrq.cluster.errors import NotFound
+from bizrq.cluster.errors import NotFound, Unavailable
 from bizrq.cluster.lists import list_all
 from bizrq.cluster.reads import Reads
 from bizrq.cluster.store import BIZRQS_URL
@@ -83,21 +83,28 @@ class Feed:
         """List the labelled objects of every kind, then bizrqs, from etcd and not from a cache.
 
         Bizrqs are listed before too, to know which statuses these lists are newer than [R4]. A kind that the cluster
-        does not have is left out. Raises ``ClusterError``.
+        does not have is an empty list, of the version of the list of bizrqs that follows. Raises ``ClusterError``, also
+        where a kind is defined and not served yet.
         """
         unreadable: set[str] = set()
         held = self._inventory.bizrqs.newest
         before, _ = await list_all(self._client, BIZRQS_URL, {})
         writers = {raw["metadata"]["uid"]: (raw.get("status") or {}).get("writer") or "" for raw in before}
-        workloads = []
+        workloads: list[tuple[Kind, Sequence[Workload], int]] = []
+        absent = []
         for kind in self._kinds:
             try:
                 items, at = await list_all(self._client, kind.url, {"labelSelector": LABEL})
-            except NotFound:
+            except NotFound as error:
+                if await self._reads.is_defined(kind):
+                    msg = f"{kind.id} are defined and not served yet"
+                    raise Unavailable(msg) from error
+                absent.append(kind)
                 continue
             workloads.append((kind, list(_readable(items, functools.partial(self._workload, kind), unreadable)), at))
         await know_classes(self._inventory, self._reads, (each for _, listed, _ in workloads for each in listed))
         bizrqs, version = await list_all(self._client, BIZRQS_URL, {})
+        workloads += [(kind, (), version) for kind in absent]
         return Listing(list(_readable(bizrqs, read_bizrq, unreadable)), version, workloads, unreadable, writers, held)
 
     def _workload(self, kind: Kind, raw: Mapping[str, Any]) -> Workload:

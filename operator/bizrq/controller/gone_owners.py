@@ -22,15 +22,13 @@ from bizrq.domain.resource_names import GpuResources
 from bizrq.inventory.inventory import Inventory
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import between
 
 __all__ = ["GoneOwners"]
 
 _PAUSE_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 3
 """A server tells at once what has happened, and ends the watch then."""
-
-_REPLICA_SETS_URL: Final = "/apis/apps/v1/replicasets"
-_REPLICA_SET: Final = "ReplicaSet"
 
 _events = msgspec.json.Decoder(WatchEvent)
 _objects = msgspec.json.Decoder(dict[str, Any])
@@ -70,12 +68,10 @@ class GoneOwners:
         if wanted is None:
             return True
         names, versions = wanted
-        below = _REPLICA_SET in names
-        kinds = [kind for kind in self._kinds if below or kind.kind in names]
+        kinds = [kind for kind in self._kinds if not names.isdisjoint(_names(kind))]
         labelled = {"labelSelector": LABEL}
         looks = [self._look(kind.url, labelled, versions, self._workload_gone(kind)) for kind in kinds]
-        if below:
-            looks.append(self._look(_REPLICA_SETS_URL, {}, versions, self._replica_set_gone))
+        looks += [self._look(each.url, {}, versions, self._between_gone) for each in between(kinds)]
         return all(await asyncio.gather(*looks))
 
     async def _look(
@@ -87,7 +83,7 @@ class GoneOwners:
                     return True
             log.info("%s: which owners of pods are gone is not told any more", url)
         except NotFound:
-            return True  # a kind that the cluster does not have owns no pods
+            return True  # the cluster does not have this kind, so it has no such owners
         except ClusterError as error:
             log.warning("%s: it cannot be told which owners of pods are gone: %s", url, error)
         return False
@@ -110,7 +106,12 @@ class GoneOwners:
 
         return gone
 
-    def _replica_set_gone(self, raw: bytes) -> None:
+    def _between_gone(self, raw: bytes) -> None:
         item = _owned.decode(raw)
-        self._inventory.owners.changed(item, 0)
-        self._inventory.owners.deleted(item, 0)
+        self._inventory.owners.put(item)
+        self._inventory.owners.bury(item.metadata.uid)
+
+
+def _names(kind: Kind) -> set[str]:
+    """Kinds that pods of such a workload may name as their owner."""
+    return {kind.kind, *(each.kind for each in kind.between)}

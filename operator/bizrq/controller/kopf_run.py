@@ -42,8 +42,13 @@ class KopfRun:
         died: Callable[[], None],
     ) -> None:
         self._registry, self._settings, self._started, self._died = registry, settings, started, died
+        self._again = asyncio.Event()
         self.running = False
         """Whether kopf is up."""
+
+    def restart(self) -> None:
+        """Start kopf anew: it looks for its resources at its start only."""
+        self._again.set()
 
     async def run(self) -> None:
         """Start kopf again whenever it ends. When cancelled, stops it first."""
@@ -52,6 +57,8 @@ class KopfRun:
         while True:
             began = loop.time()
             reason = await self._once()
+            if reason is None:
+                continue
             if loop.time() - began > _LONG_ENOUGH:
                 wait = _FIRST_WAIT
             self._died()
@@ -59,8 +66,9 @@ class KopfRun:
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    async def _once(self) -> str:
-        """Run kopf once, to its end; why it ended."""
+    async def _once(self) -> str | None:
+        """Run kopf once, to its end; why it ended, None where it was to be started anew."""
+        self._again.clear()
         ours = asyncio.get_running_loop()
         theirs = asyncio.new_event_loop()
         stop = asyncio.Event()
@@ -80,14 +88,25 @@ class KopfRun:
         thread.start()
         self._started()
         self.running = True
+        again = asyncio.create_task(self._again.wait(), name="kopf anew")
         try:
-            return await asyncio.shield(ended)
+            await asyncio.wait((ended, again), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self._stop(theirs, stop, ended)
+                return None
         except asyncio.CancelledError:
-            theirs.call_soon_threadsafe(stop.set)
-            await asyncio.wait([ended], timeout=_CLEAN_UP_SECONDS)
+            await self._stop(theirs, stop, ended)
             raise
         finally:
+            again.cancel()
             self.running = False
+        return ended.result()
+
+    @staticmethod
+    async def _stop(theirs: asyncio.AbstractEventLoop, stop: asyncio.Event, ended: asyncio.Future[str]) -> None:
+        with contextlib.suppress(RuntimeError):  # its loop is closed already
+            theirs.call_soon_threadsafe(stop.set)
+        await asyncio.wait([ended], timeout=_CLEAN_UP_SECONDS)
 
     async def _operate(self, stop: asyncio.Event) -> str:
         tasks: Collection[asyncio.Task[Any]] = await kopf.spawn_tasks(

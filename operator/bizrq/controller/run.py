@@ -22,11 +22,12 @@ from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import Credentials, load_credentials, pod_namespace
 from bizrq.cluster.errors import ClusterError
 from bizrq.cluster.leases import ApiLeases
-from bizrq.cluster.objects import Owned, RuntimeClass
+from bizrq.cluster.objects import Definition, Owned, RuntimeClass
 from bizrq.cluster.objects import Pod as PodObject
-from bizrq.cluster.reads import CLASSES_URL, ApiReads
+from bizrq.cluster.reads import CLASSES_URL, DEFINITIONS_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
+from bizrq.controller.appearance import Appearance
 from bizrq.controller.feed import Feed, RestoredError, take_over
 from bizrq.controller.gone_owners import GoneOwners
 from bizrq.controller.handlers import make_registry, make_settings
@@ -38,7 +39,8 @@ from bizrq.inventory.inventory import Inventory
 from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.settings import ControllerSettings
-from bizrq.workloads.kind import Kind, load_kinds
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.registry import between, load_kinds
 
 __all__ = ["run_controller"]
 
@@ -128,16 +130,33 @@ class Controller:
             relisted=metrics.relists.labels("runtimeclasses").inc,
             failed=metrics.watch_failures.labels("runtimeclasses").inc,
         )
-        self._replica_sets = Reflector(
+        self._appearance = Appearance(
+            {*self._kinds, *between(self._kinds)}, reads, self._kinds_changed, seconds=settings.resync_seconds
+        )
+        self._definitions = Reflector(
             client,
-            "/apis/apps/v1/replicasets",
-            Owned,
-            self._inventory.owners,
+            DEFINITIONS_URL,
+            Definition,
+            self._appearance.definitions,
             clock,
             metadata_only=True,
-            relisted=metrics.relists.labels("replicasets").inc,
-            failed=metrics.watch_failures.labels("replicasets").inc,
+            relisted=metrics.relists.labels("customresourcedefinitions").inc,
+            failed=metrics.watch_failures.labels("customresourcedefinitions").inc,
         )
+        self._between = {
+            each.id: Reflector(
+                client,
+                each.url,
+                Owned,
+                self._inventory.owners.sink(each),
+                clock,
+                metadata_only=True,
+                may_be_missing=True,
+                relisted=metrics.relists.labels(each.id).inc,
+                failed=metrics.watch_failures.labels(each.id).inc,
+            )
+            for each in between(self._kinds)
+        }
         self._pods = Reflector(
             client,
             "/api/v1/pods",
@@ -194,8 +213,10 @@ class Controller:
             await self._runtime_classes.synced.wait()
             await self._first_list()
             group.create_task(self._feed.arrivals.run(), name="arrivals")
-            group.create_task(self._replica_sets.run(), name="replicasets")
-            await self._replica_sets.synced.wait()
+            for name, reflector in self._between.items():
+                group.create_task(reflector.run(), name=name)
+            for reflector in self._between.values():
+                await reflector.synced.wait()
             group.create_task(self._pods.run(), name="pods")
             await self._pods.synced.wait()
             await self._gone_owners.begin()
@@ -209,8 +230,19 @@ class Controller:
             group.create_task(self._sync.run(), name="sync")
             group.create_task(self._gone_owners.run(), name="gone owners")
             group.create_task(self._leadership.run(), name="leadership")
+            group.create_task(self._definitions.run(), name="customresourcedefinitions")
+            group.create_task(self._appearance.run(), name="appearance")
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._resync.run(), name="resync")
+
+    async def _kinds_changed(self) -> None:
+        """The cluster has other kinds than before: watch and list these. Raises ``ClusterError``."""
+        for reflector in self._between.values():
+            reflector.look_again()
+        self._kopf.restart()
+        await self._resync.list_anew()
+        for bizrq in self._inventory.bizrqs:
+            self._sync.wake(bizrq.name)
 
     async def _first_list(self) -> None:
         while True:
@@ -231,15 +263,12 @@ class Controller:
 
     def _watches(self) -> str | None:
         now = asyncio.get_running_loop().time()
-        silent = [
-            name
-            for name, reflector in (
-                ("pods", self._pods),
-                ("replicasets", self._replica_sets),
-                ("runtimeclasses", self._runtime_classes),
-            )
-            if now - reflector.heard > _SILENT_SECONDS
-        ]
+        watches: dict[str, Reflector[Any]] = {
+            "pods": self._pods,
+            "runtimeclasses": self._runtime_classes,
+            **self._between,
+        }
+        silent = [name for name, reflector in watches.items() if now - reflector.heard > _SILENT_SECONDS]
         return f"nothing heard for {_SILENT_SECONDS:.0f} s of {', '.join(silent)}" if silent else None
 
     def _kopf_up(self) -> str | None:
@@ -250,7 +279,7 @@ class Controller:
         objects.labels("bizrqs").set(len(inventory.bizrqs))
         objects.labels("workloads").set(len(inventory.workloads))
         objects.labels("pods").set(len(inventory.pods))
-        objects.labels("replicasets").set(len(inventory.owners))
+        objects.labels("owners").set(len(inventory.owners))
         objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
         self._metrics.leader.set(self._leadership.leading)
         floor = self._leadership.floor
@@ -262,6 +291,7 @@ class Controller:
             for key, amount in bizrq.books.uncertain.items():
                 self._metrics.uncertain.labels(bizrq.name, key).set(amount / 1000)
         self._metrics.unreadable.set(inventory.pods.holdings.unreadable)
+        self._metrics.uncounted.set(inventory.workloads.uncounted)
         self._metrics.count_noted(inventory.pods.versions.take_noted())
         self._metrics.unattributed.set(
             sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)

@@ -15,7 +15,8 @@ from bizrq.cluster.reads import Reads
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.resource_names import NO_MODELS
 from bizrq.inventory.inventory import Inventory
-from bizrq.workloads.kind import Kind
+from bizrq.workloads.kind import PODS_ID, Kind
+from bizrq.workloads.registry import between
 
 __all__ = ["Strangers"]
 
@@ -27,8 +28,11 @@ class Strangers:
 
     def __init__(self, inventory: Callable[[], Inventory], reads: Reads, kinds: Iterable[Kind], clock: Clock) -> None:
         self._inventory, self._reads, self._clock = inventory, reads, clock
-        self._kinds = tuple(kind for kind in kinds if kind.id != "pods")  # a pod owns none
-        self._names = {kind.kind for kind in self._kinds} | {"ReplicaSet"}
+        kinds = tuple(kinds)
+        found = {each.id: each for each in (*kinds, *between(kinds))}
+        found.pop(PODS_ID, None)  # a pod owns none
+        self._owners = tuple(found.values())
+        self._names = {each.kind for each in self._owners}
         self._gone: set[str] = set()
         """Controllers whose pods nobody knows the workload of, as of the list of pods below."""
         self._looked = _NOT_LOOKED
@@ -49,7 +53,7 @@ class Strangers:
         if self._looked == lists:
             return False
         candidates = self._candidates()
-        there = await self._reads.uids_of(self._kinds) if candidates else set()
+        there = await self._reads.uids_of(self._owners) if candidates else set()
         workload_of = self._inventory().owners.workload_of
         self._gone = {each for each in candidates if workload_of(each) not in there}
         self._looked = lists

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bizrq.domain.amounts import first_of
+from bizrq.domain.amounts import KEYS_NAMED, first_of
 from bizrq.domain.bizrq import GROUP, LABEL, PLURAL
 from bizrq.domain.cash import amount_text
 from bizrq.domain.quantity import ZERO, Quantity
 
 __all__ = [
     "Limit",
+    "children_need_label",
     "exceeded",
     "fits",
-    "jobs_need_label",
     "key_missing",
     "label_of_owner",
     "label_required",
@@ -33,6 +33,7 @@ __all__ = [
     "period_holds_from",
     "resized",
     "spent",
+    "uncountable",
     "uncounted",
 ]
 
@@ -197,11 +198,25 @@ def uncounted(what: str, namespace: str, *, labelled: bool) -> str:
     )
 
 
-def jobs_need_label(what: str, namespace: str) -> str:
-    """The warning about a CronJob that nothing will come of [A11]."""
+def children_need_label(what: str, where: Sequence[str], bizrq: str = "", namespace: str = "") -> str:
+    """The refusal of an object whose children are counted, and get no label, which stands at ``where`` [A8, A11].
+
+    ``bizrq`` is the one that the object itself names, ``namespace`` the one that requires a label.
+    """
+    why = (
+        f"namespace {namespace} requires the label {LABEL} of what it makes: without it none of that is made"
+        if namespace
+        else "what it makes is counted, not the object itself, and would get no label"
+    )
+    return f"{what}: {why}; add to {'.'.join(where)}: {LABEL}: {bizrq or 'NAME'}"
+
+
+def uncountable(what: str, problems: Sequence[object]) -> str:
+    """The refusal of an object that the description of its kind does not fit [A14]."""
+    told = "; ".join(str(problem) for problem in problems[:KEYS_NAMED])
     return (
-        f"{what}: namespace {namespace} requires the label {LABEL} of its Jobs, in spec.jobTemplate.metadata.labels: "
-        "without it none of them is made"
+        f"{what}: how many pods it asks for cannot be told, so it may not be made or changed: {told}; correct these "
+        "fields, or have the description of the kind corrected (--workloads)"
     )
 
 

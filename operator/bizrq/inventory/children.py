@@ -1,8 +1,9 @@
 """Which labelled objects are children of counted ones, and so counted with them? [A8].
 
-A child names a live, counted object by its UID as its controlling owner, or a ReplicaSet that one controls. That alone
-proves nothing; who made it, only the webhook sees. It marks whom it does not believe in the claims of the bizrq: these
-are workloads of their own. So is a child whose owner is not there, or is not counted.
+A child names a live, counted object by its UID as its controlling owner, or what stands between one and its pods. That
+alone proves nothing; who made it, only the webhook sees. It marks whom it does not believe in the claims of the bizrq:
+these are workloads of their own. So is a child whose owner is not there, or is not counted. A kind with ``children:
+counted`` leaves the counting to its children, and a pod stands for nothing but itself, whatever it controls.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 
 from bizrq.inventory.owners import Owners
 from bizrq.inventory.workloads import Workloads
-from bizrq.workloads.owner import REPLICA_SET
+from bizrq.workloads.kind import PODS_ID
 from bizrq.workloads.read import Workload
 
 __all__ = ["Children"]
@@ -43,7 +44,7 @@ class Children:
                 del self._by_owner[workload.owner.uid]
 
     def below(self, uid: str) -> list[str]:
-        """UIDs of the labelled objects that name this owner, or a ReplicaSet below it."""
+        """UIDs of the labelled objects that name this owner, or what stands between below it."""
         owners = self._owners.controllers_of(uid)
         return [each for owner in owners for each in self._by_owner.get(owner, ())]
 
@@ -72,16 +73,21 @@ class Children:
         return workload.uid in self._own.get(workload.bizrq, ())
 
     def _above(self, workload: Workload, asked: Workload) -> Workload | None:
-        """The labelled object that ``workload`` names as its owner, of the kind that it names.
+        """The labelled object that ``workload`` is a child of, which it names by its kind, or what stands between.
 
         ``asked`` is the newest version of itself.
         """
-        owner = workload.owner
-        if owner is None:
-            return None
-        known = asked if owner.uid == asked.uid else self._workloads.get(owner.uid)
-        if known is not None and (known.kind.group, known.kind.kind) != owner.of_kind:
-            return None
-        if known is None and owner.of_kind == REPLICA_SET:
-            known = self._workloads.get(self._owners.workload_of(owner.uid))
-        return known if known is not None and known.namespace == workload.namespace and known.bizrq else None
+        owner, met = workload.owner, set[str]()
+        while owner is not None and owner.uid not in met:
+            known = asked if owner.uid == asked.uid else self._workloads.get(owner.uid)
+            if known is None and owner.of_kind in self._owners.kinds:
+                known = self._workloads.get(self._owners.workload_of(owner.uid))
+            elif known is not None and known.kind.of_kind != owner.of_kind:
+                return None
+            if known is None or known.namespace != workload.namespace or not known.bizrq:
+                return None
+            if known.kind.id != PODS_ID:
+                return None if known.kind.children_counted else known
+            met.add(owner.uid)
+            owner = known.owner
+        return None

@@ -43,12 +43,14 @@ class Inventory:
         self.workloads = Workloads()
         self.homes = Homes(self._moved)
         self.pods = Pods(self._stays_of, wake, gpus)
-        self.owners = Owners(self._owner_known)
+        self.owners = Owners(self._owner_known, self.pods.controller_of, self.homes.knows)
         self._children = Children(self.workloads, self.owners)
         self.floor: Floor | None = None
         """Of the Lease, as it is stored."""
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
+        self._told: dict[str, int] = {}
+        """The version of each workload of which was told that it cannot be counted."""
 
     # --- the floor of the books [C4, C5] ---
 
@@ -144,13 +146,15 @@ class Inventory:
         workload = workload.under(overheads, self.gpus)
         was_child = self.workloads.is_child(workload.uid)
         known = self.workloads.put(workload, child=self._children.is_child(workload))
+        if not workload.counted:
+            self._tell_uncounted(workload)
         if isinstance(known, bool):
             return
         child = self.workloads.is_child(workload.uid)
         self._children.note(workload, known)
         if known is not None and not known.has_pods_like(workload):
             self.reach.replaced(known, overheads)
-        if workload.problems and (known is None or known.problems != workload.problems):
+        if workload.counted and workload.problems and (known is None or known.problems != workload.problems):
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
         if known is None or (known.bizrq, known.models, was_child) != (workload.bizrq, workload.models, child):
@@ -164,11 +168,19 @@ class Inventory:
         if known is None or (bool(known.bizrq), known.owner) != (bool(workload.bizrq), workload.owner):
             self._decide_anew(self._children.below(workload.uid))
 
+    def _tell_uncounted(self, workload: Workload) -> None:
+        """Once a version."""
+        if self._told.get(workload.uid) != workload.version:
+            self._told[workload.uid] = workload.version
+            shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
+            log.warning("%s: cannot be counted, its charge stays as it was: %s", workload, shown)
+
     def remove_workload(self, uid: str, version: int, seen: int | None = None) -> None:
         """A workload was deleted, or lost its label, at ``version``; its pods keep their bizrq [C7].
 
         ``seen`` is the version that it is known to have reached, where a list at ``version`` only lacked it [A4].
         """
+        self._told.pop(uid, None)
         known = self.workloads.remove(uid, version, seen)
         if known is not None:
             self.homes.lost(known, self._now(), has_pods=self._has_pods(uid))
@@ -177,28 +189,35 @@ class Inventory:
             self._children.forget(known)
             self._decide_anew(self._children.below(uid))
 
-    def _owner_known(self, replica_set: str) -> None:
-        """A ReplicaSet has an owner, or another one."""
-        self.pods.owner_known(replica_set)
-        self._decide_anew(self._children.below(replica_set))
+    def _owner_known(self, controller: str) -> None:
+        """What controls pods has an owner, or another one, or its owner has."""
+        self.pods.owner_known(controller)
+        self._decide_anew(self._children.below(controller))
 
     def _decide_anew(self, uids: Iterable[str]) -> None:
-        """Whether each of these is counted with its owner or by itself may have changed [A8]."""
-        for uid in list(uids):
+        """Whether each of these is counted with its owner or by itself may have changed [A8].
+
+        Where that is so, it may have for what is below it: a chain of owners ends at the first that counts.
+        """
+        ahead, met = list(uids), set[str]()
+        while ahead:
+            uid = ahead.pop()
             workload = self.workloads.get(uid)
-            if workload is None:
+            if workload is None or uid in met:
                 continue
             child = self._children.is_child(workload)
             if self.workloads.set_child(uid, child=child) is not None:
+                met.add(uid)
                 self._give_home(workload, workload, child=child)
                 self._wake(workload.bizrq)
+                ahead += self._children.below(uid)
 
     def _give_home(self, workload: Workload, known: Workload | None, *, child: bool) -> None:
         """Where its pods belong, or where it does if it is a pod itself; those of a child belong to its owner."""
         has_pods = self._has_pods(workload.uid)
         if child:
             self.homes.counted_with_its_owner(workload.uid)
-        elif workload.bizrq:
+        elif workload.bizrq and not workload.kind.children_counted:
             self.homes.labelled(workload, known, self._now(), has_pods=has_pods)
         elif known is not None:
             self.homes.lost(known, self._now(), has_pods=has_pods)
@@ -207,7 +226,7 @@ class Inventory:
         """UID of the workload that a pod is counted with: itself, or what its chain of controllers leads to."""
         if pod.alone or pod.owner is None:
             return pod.uid if pod.alone else None
-        return pod.owner if self.homes.knows(pod.owner) else self.owners.workload_of(pod.owner)
+        return self.owners.workload_of(pod.owner)
 
     def controllers_of(self, uid: str, more: Iterable[str] = ()) -> tuple[str, ...]:
         """UIDs under which pods of a workload are found, ``more`` and those known now; not those of other workloads."""
@@ -269,6 +288,7 @@ class Inventory:
 
     def _stays_of(self, pod: Pod) -> tuple[Stay, ...]:
         """Where a pod belongs: it may be a workload of its own; else its owner is one, or what that one belongs to."""
+        self.owners.pod_known(pod.uid)
         own = self.homes.of(pod.uid, pod.uid, pod.namespace, pod.created)
         was_child, pod.alone = not pod.alone and bool(pod.stays), bool(own)
         if own and (was_child or pod.kept) and pod.stays[-1].home.bizrq == own[-1].home.bizrq:
@@ -277,5 +297,5 @@ class Inventory:
             return () if pod.kept else own  # its owner is gone: it keeps the home that it had with it [C7]
         if own or pod.owner is None:
             return own
-        uid = pod.owner if self.homes.knows(pod.owner) else self.owners.workload_of(pod.owner)
+        uid = self.owners.workload_of(pod.owner)
         return self.homes.of(uid, pod.owner, pod.namespace, pod.created)

@@ -136,6 +136,11 @@ class Pods:
             (pod := self._by_uid.get(uid)) is not None and pod.version >= version for uid, version in listed.items()
         )
 
+    def controller_of(self, uid: str) -> str | None:
+        """UID of what controls the pod with this UID; None where nothing does, or no such pod is known."""
+        pod = self._by_uid.get(uid)
+        return None if pod is None else pod.owner
+
     def has_owner(self, uid: str) -> bool:
         """Whether a pod is known that this UID controls."""
         pod = self._by_uid.get(uid)

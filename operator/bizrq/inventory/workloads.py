@@ -28,12 +28,18 @@ class Workloads:
         self._graves = Graveyard()
         self._listed: dict[str, int] = {}
         self._before: dict[str, dict[str, Workload]] = {}
+        self._uncounted: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._by_uid)
 
     def __iter__(self) -> Iterator[Workload]:
         return iter(list(self._by_uid.values()))
+
+    @property
+    def uncounted(self) -> int:
+        """How many workloads there are whose newest version could not be counted."""
+        return len(self._uncounted)
 
     def total(self, bizrq: str) -> Amounts:
         """What the workloads of a bizrq demand together; a reader must not keep it, it changes with events."""
@@ -67,20 +73,31 @@ class Workloads:
         return known
 
     def seen(self, uid: str) -> int:
-        """The newest version at which this UID was seen, also one that was no longer labelled [A4]."""
+        """The newest version at which this UID was seen, also one that was no longer labelled [A4].
+
+        One that could not be counted was not seen: it says nothing of what a claim became.
+        """
         known = self._by_uid.get(uid)
-        return max(NEVER if known is None else known.version, self._graves.seen(uid))
+        counted = NEVER if known is None or not known.counted else known.version
+        return max(counted, self._graves.seen(uid))
 
     def put(self, workload: Workload, *, child: bool = False) -> Workload | bool | None:
-        """Take over a version; what was known before (None: nothing), False if it is not newer.
+        """Take over a version; what was known before (None: nothing), False if it is not taken over.
 
-        ``child``: it is counted with its owner.
+        That is so where it is not newer, and where it could not be counted while an older one could: its charge stays
+        as it was, and its claims stay open, until a version comes that can be. ``child``: it is counted with its owner.
         """
         known = self._by_uid.get(workload.uid)
         if self._graves.is_stale(workload.uid, workload.version):
             return False
         if known is not None and workload.version <= known.version:
             return False
+        if not workload.counted:
+            self._uncounted.add(workload.uid)
+            if known is not None and known.counted:
+                return False
+        else:
+            self._uncounted.discard(workload.uid)
         if known is not None:
             self._take_out(known)
             if child or workload.bizrq != known.bizrq or workload.demand != known.demand:
@@ -111,6 +128,7 @@ class Workloads:
         if known is not None and known.version > version:
             return None  # it got its label back meanwhile
         self._graves.bury(uid, version, seen)
+        self._uncounted.discard(uid)
         if known is None:
             return None
         del self._by_uid[uid]

@@ -78,6 +78,11 @@ class ControllerMetrics(_Metrics):
             "Labelled workloads whose bizrq does not exist: nobody is charged for them.",
             registry=self.registry,
         )
+        self.uncounted = Gauge(
+            f"{_PREFIX}_workloads_uncounted",
+            "Labelled workloads that the description of their kind cannot count: their charge stays as it was.",
+            registry=self.registry,
+        )
         self.above = Gauge(
             f"{_PREFIX}_pods_above_template",
             "Pods that hold more of a limited key than the template of their workload says, at the last resync.",

@@ -230,7 +230,7 @@ class BizrqReviews:
             str(workload)
             for kind in self._kinds
             for raw in await self._reads.workloads_of(kind, name)
-            if (workload := read_workload(raw, kind, self._gpus)).demand.get(PODS)
+            if (workload := read_workload(raw, kind, self._gpus)).demand.get(PODS) or not workload.counted
         ]
 
 

@@ -17,15 +17,14 @@ from bizrq.domain.demand import largest, never_grows, pod_amounts
 from bizrq.domain.pod_resources import NO_OVERHEADS, held
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.refusals import jobs_need_label, label_required, label_stays, resized, uncounted
+from bizrq.domain.refusals import children_need_label, label_required, label_stays, resized, uncounted
 from bizrq.domain.resource_names import NO_MODELS, GpuResources
 from bizrq.webhook.claiming import forbidden, invalid
-from bizrq.webhook.cron_jobs import is_cron_job, label_of_jobs
 from bizrq.webhook.requesters import TrustedControllers
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.owner import REPLICA_SET, Owner, controller_of
-from bizrq.workloads.read import read_workload
+from bizrq.workloads.read import child_label, read_workload
 
 __all__ = ["RequiredReviews"]
 
@@ -39,7 +38,8 @@ class RequiredReviews:
 
     def __init__(self, kinds: Iterable[Kind], reads: Reads, gpus: GpuResources, trusted: TrustedControllers) -> None:
         self._kinds = {(kind.group, kind.version, kind.resource): kind for kind in kinds}
-        self._counted = {(kind.group, kind.kind): kind for kind in self._kinds.values()}
+        self._owners = {kind.of_kind: kind for kind in self._kinds.values()}
+        self._counted = {kind.of_kind for kind in self._kinds.values() if not kind.children_counted}
         self._reads, self._gpus, self._trusted = reads, gpus, trusted
 
     async def review(self, request: Request, _deadline: float) -> Verdict:
@@ -56,6 +56,8 @@ class RequiredReviews:
                 return await self._resize(request, request.object, request.old_object or {})
             case "scale" if kind is not None:
                 return await self._scale(request, kind, request.object)
+            case "" if kind is not None and kind.children_counted:
+                return self._children(request, kind, request.object)
             case "" if kind is not None or is_pod:
                 return self._labels(request, kind, request.object)
         return self._uncounted(request, request.object)
@@ -72,6 +74,14 @@ class RequiredReviews:
         if old is not None and (kind is None or not self._grows(kind, old, new)):
             return Verdict.allow()  # it was here before the label was required [A5]
         return forbidden(label_required(_called(request, new), request.namespace, self._advice(request, new)))
+
+    def _children(self, request: Request, kind: Kind, new: JSON) -> Verdict:
+        """Of an object whose children are counted: it is they that need the label."""
+        old = request.old_object
+        if child_label(new, kind) or (old is not None and not child_label(old, kind)):
+            return Verdict.allow()
+        called = _called(request, new)
+        return forbidden(children_need_label(called, kind.child_labels, namespace=request.namespace))
 
     def _advice(self, request: Request, new: JSON) -> str:
         """What its owner has to do with it, where it names one."""
@@ -95,6 +105,8 @@ class RequiredReviews:
 
     def _grows(self, kind: Kind, old: JSON, new: JSON) -> bool:
         before, after = (read_workload(raw, kind, self._gpus) for raw in (old, new))
+        if not after.counted and old.get("spec") != new.get("spec"):
+            return True
         return not never_grows(before.groups, after.groups) or any(
             problem not in before.problems for problem in after.problems
         )
@@ -108,9 +120,6 @@ class RequiredReviews:
         return forbidden(label_required(f"{kind.id} {name}", request.namespace, "then scale it up"))
 
     def _uncounted(self, request: Request, new: JSON) -> Verdict:
-        if is_cron_job(request):
-            counted = label_of_jobs(new) != ""
-            return Verdict.allow(*([] if counted else [jobs_need_label(_called(request, new), request.namespace)]))
         labelled = _label(new) is not None
         return Verdict.allow(uncounted(_called(request, new), request.namespace, labelled=labelled))
 
@@ -127,7 +136,7 @@ class RequiredReviews:
 
     async def _template(self, namespace: str, owner: Owner | None) -> Amounts:
         """What a pod of its owner's template holds; nothing where there is none, or none that is known."""
-        kind = None if owner is None else self._counted.get(owner.of_kind)
+        kind = None if owner is None else self._owners.get(owner.of_kind)
         if owner is None or kind is None:
             return {}
         raw = await self._reads.workload(kind, namespace, owner.name)

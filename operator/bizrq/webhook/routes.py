@@ -13,9 +13,9 @@ from bizrq.cluster.store import Store
 from bizrq.domain.resource_names import GpuResources
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.bizrqs import BizrqReviews
+from bizrq.webhook.child_labels import ChildReviews
 from bizrq.webhook.claiming import Claiming
 from bizrq.webhook.commit import Committers
-from bizrq.webhook.cron_jobs import CronJobReviews
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.required import RequiredReviews
 from bizrq.webhook.review import Request, Verdict
@@ -48,7 +48,7 @@ def routes_over(  # noqa: PLR0917  # everything a handler needs, once
         "workloads": workloads.review,
         "scale": workloads.scale,
         "required": required.review,
-        "cronjobs": CronJobReviews(policy).review,
+        "children": ChildReviews(kinds, policy).review,
     }
     return {name: functools.partial(_answered, policy, name, handler) for name, handler in handlers.items()}
 

@@ -29,7 +29,8 @@ from bizrq.webhook.routes import routes_over
 from bizrq.webhook.server import AdmissionServer, Handler
 from bizrq.webhook.tls import Certificate
 from bizrq.webhook.tokens import PathTokens
-from bizrq.workloads.kind import Kind, load_kinds
+from bizrq.workloads.kind import Kind
+from bizrq.workloads.registry import load_kinds
 
 __all__ = ["MakeRoutes", "Webhook", "run_webhook"]
 

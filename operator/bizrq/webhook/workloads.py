@@ -19,15 +19,15 @@ from bizrq.domain.demand import PodGroup, demand, never_grows
 from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads
 from bizrq.domain.pod_template import read_overhead
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.refusals import label_of_owner, no_such_bizrq
+from bizrq.domain.refusals import children_need_label, label_of_owner, no_such_bizrq, uncountable
 from bizrq.domain.resource_names import GpuResources
 from bizrq.webhook.children import Children, Parentage
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
-from bizrq.workloads.kind import Kind
-from bizrq.workloads.read import Workload, read_templates, read_workload
+from bizrq.workloads.kind import PODS_ID, Kind
+from bizrq.workloads.read import Workload, child_label, read_templates, read_workload
 
 __all__ = ["WorkloadReviews"]
 
@@ -124,16 +124,18 @@ class WorkloadReviews:
         # Before anything is looked up: who may not name a bizrq is told nothing of it, not even that there is one.
         if not stays and (refusal := await self._refuse_use(request, label, parentage)) is not None:
             return forbidden(refusal)
+        if _lacks_child_label(kind, old if stays else None, new):
+            return forbidden(children_need_label(str(new.workload), kind.child_labels, label))
         if not (old is not None and stays and _shrinks(old.workload, new.workload)):
             old, new = await self._under_classes(old, new)
+        if not new.workload.counted and (not stays or old is None or _changed(old, new)):
+            return invalid(uncountable(str(new.workload), new.workload.problems))
         own = parentage is not None and (parentage.own or parentage.believed)
-        had: Amounts = {}
-        if old is not None and stays and (not own or await self._children.was_counted(old.raw, request.namespace)):
-            had = old.workload.demand
+        had = await self._had(request, old if stays else None, own=own)
         grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
         known = old.workload.problems if old is not None and stays else ()
         broken = [str(each) for each in new.workload.problems if grows or each not in known]
-        if broken:
+        if broken and new.workload.counted:
             return invalid(f"amounts that cannot be counted: {'; '.join(broken[:3])}")
         if not grows and not (own and adopted):  # who names an owner may hide behind it: that is claimed as growth [A8]
             return Verdict.allow()
@@ -142,6 +144,11 @@ class WorkloadReviews:
                 f"{new.workload} names too many resources: {len(new.workload.demand)} keys, {_MOST_KEYS} at most"
             )
         return await self._claim(kind, old, new, had, request, deadline, own=own)
+
+    async def _had(self, request: Request, old: _Version | None, *, own: bool) -> Amounts:
+        """What the bizrq that an object names is charged for it by now, ``old`` being of the same bizrq."""
+        counted = old is not None and (not own or await self._children.was_counted(old.raw, request.namespace))
+        return old.workload.demand if old is not None and counted else {}
 
     async def _refuse_use(self, request: Request, label: str, parentage: Parentage | None) -> str | None:
         """Why this bizrq may not be named; Jobs of a CronJob need no right, for it was asked for there [A12]."""
@@ -212,7 +219,7 @@ class WorkloadReviews:
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
         """What the object would demand with another replica count, where it has exactly one group of pods."""
         workload = version.workload
-        if len(workload.groups) != 1 or not all(each.replicas for each in kind.pod_groups):
+        if len(workload.groups) != 1 or kind.id == PODS_ID:
             return None
         pod, models = workload.groups[0].held_under(version.overheads), workload.models
         return lambda replicas: demand([PodGroup(replicas, pod)], models, self._gpus, count=kind.count_key)
@@ -226,6 +233,18 @@ def _label(raw: JSON) -> str | None:
 def _shrinks(old: Workload, new: Workload) -> bool:
     """Whether ``new`` demands no more than ``old``, whatever RuntimeClasses add: then none need be read [A5]."""
     return old.models == new.models and never_grows(old.groups, new.groups)
+
+
+def _lacks_child_label(kind: Kind, old: _Version | None, new: _Version) -> bool:
+    """Whether its children are counted and would name no bizrq, and did under ``old``, of the same bizrq."""
+    lacks = kind.children_counted and not child_label(new.raw, kind)
+    return lacks and (old is None or child_label(old.raw, kind) != "")
+
+
+def _changed(old: _Version, new: _Version) -> bool:
+    """Whether something else is asked for: of what is as it was nothing grows [A5]."""
+    parts = {*old.raw, *new.raw} - {"metadata", "status"}
+    return old.workload.models != new.workload.models or any(old.raw.get(each) != new.raw.get(each) for each in parts)
 
 
 def _replicas(scale: JSON) -> int:

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["REPLICA_SET", "Owner", "controller_of"]
+__all__ = ["LONGEST_CHAIN", "REPLICA_SET", "Owner", "controller_of"]
 
 REPLICA_SET: Final = ("apps", "ReplicaSet")
 """Group and kind of what stands between a Deployment and its pods, often without a label."""
+
+LONGEST_CHAIN: Final = 16
+"""Steps up from an object to its workload; a longer chain is a circle, which anybody can write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL
@@ -12,12 +12,41 @@ from bizrq.domain.demand import PodGroup, demand
 from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads, PodResources, held
 from bizrq.domain.pod_template import FieldProblem, read_pod_spec
 from bizrq.domain.resource_names import GpuResources, Models
-from bizrq.workloads.kind import Count, Kind, NothingWhen
+from bizrq.workloads.expression import MAX_PODS, Expression, Failure, Scope
+from bizrq.workloads.kind import At, Kind, PodGroupAt, TemplateFrom, at, without
 from bizrq.workloads.owner import Owner, controller_of
 
-__all__ = ["Template", "Workload", "read_models", "read_templates", "read_workload"]
+__all__ = [
+    "Referred",
+    "Template",
+    "TemplateRef",
+    "Workload",
+    "child_label",
+    "read_models",
+    "read_templates",
+    "read_workload",
+]
 
-_MAX_REPLICAS: Final = 2**31 - 1  # an int32 in every kind; custom resources may say anything
+JSON = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRef:
+    """An object of the same namespace whose pod template a workload refers to."""
+
+    group: str
+    version: str
+    resource: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """``Deployment web``, for people."""
+        return f"{self.kind} {self.name}"
+
+
+Referred = Mapping[TemplateRef, JSON]
+"""Objects that workloads refer to, as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +71,14 @@ class Workload:
     """The RuntimeClasses that add to ``demand`` [P3]."""
     settled: bool = True
     """Its controller has seen this spec: of an older one no more pods are made [P5]."""
+    counted: bool = True
+    """False where its description could not be applied: ``demand`` is then less than what it may have."""
     surge: int = 0
     """So many pods more than it demands may be there in a rollout, where it states that."""
     owner: Owner | None = None
     """The controlling owner that it names [A8]."""
+    needs: tuple[TemplateRef, ...] = ()
+    """Objects whose template it has for its own, whether they could be looked at or not."""
 
     def has_pods_like(self, other: Workload) -> bool:
         """Whether a pod of it holds what one of ``other`` does, group by group."""
@@ -84,19 +117,20 @@ class Template:
 
 
 def read_workload(
-    raw: Mapping[str, Any], kind: Kind, gpus: GpuResources, overheads: Overheads = NO_OVERHEADS
+    raw: JSON, kind: Kind, gpus: GpuResources, overheads: Overheads = NO_OVERHEADS, *, referred: Referred | None = None
 ) -> Workload:
     """What one version of an object demands [K2, P1-P3]; ``raw`` is its JSON.
 
-    ``overheads`` is what RuntimeClasses add; ``Workload.under`` tells it later.
+    ``overheads`` is what RuntimeClasses add; ``Workload.under`` tells it later. ``referred`` has the objects whose
+    templates it refers to: where one is missing the workload is not ``counted``, and ``needs`` names it.
 
     Raises ``KeyError`` or ``ValueError`` only for what no API server sends (no name, no uid).
     """
     metadata = raw["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
     models = read_models(labels)
-    templates, problems = read_templates(raw, kind)
-    groups = tuple(each.group for each in templates)
+    reading = _read(raw, kind, referred or {})
+    groups = tuple(each.group for each in reading.templates)
     return Workload(
         uid=metadata["uid"],
         version=int(metadata.get("resourceVersion", 0)),
@@ -106,26 +140,29 @@ def read_workload(
         bizrq=labels.get(LABEL, ""),
         models=models,
         demand=demand(groups, models, gpus, count=kind.count_key, overheads=overheads),
-        problems=tuple(problems),
+        problems=tuple(reading.problems),
         groups=groups,
         runtime_classes=frozenset(each.runtime_class for each in groups if each.runtime_class),
         settled=not kind.observes or _observed(raw) >= metadata.get("generation", 0),
-        surge=_surge(raw, sum(each.replicas for each in groups)),
+        counted=reading.counted,
+        surge=_surge(at(raw, kind.surge) if kind.surge else None, sum(each.replicas for each in groups)),
         owner=controller_of(raw),
+        needs=tuple(reading.needs),
     )
 
 
-def _observed(raw: Mapping[str, Any]) -> int:
-    observed = _at(raw, ("status", "observedGeneration"))
+def _observed(raw: JSON) -> int:
+    observed = at(raw, ("status", "observedGeneration"))
+    if isinstance(observed, str) and observed.isascii() and observed.isdecimal():  # so do Argo Rollouts
+        return int(observed)
     return observed if isinstance(observed, int) else 0
 
 
-def _surge(raw: Mapping[str, Any], replicas: int) -> int:
-    """``maxSurge``, a number or a share of the replicas; 0 where it is neither."""
-    stated = _at(raw, ("spec", "strategy", "rollingUpdate", "maxSurge"))
+def _surge(stated: object, replicas: int) -> int:
+    """A number of pods, or a share of the replicas, as in ``maxSurge``; 0 where it is neither."""
     if isinstance(stated, str) and (share := stated.removesuffix("%")) != stated:
         return -(-replicas * int(share) // 100) if share.isascii() and share.isdecimal() and len(share) < 6 else 0  # noqa: PLR2004
-    return min(stated, _MAX_REPLICAS) if isinstance(stated, int) else 0
+    return min(stated, MAX_PODS) if isinstance(stated, int) else 0
 
 
 def read_models(labels: Mapping[str, str]) -> Models:
@@ -137,64 +174,171 @@ def read_models(labels: Mapping[str, str]) -> Models:
     )
 
 
-def read_templates(raw: Mapping[str, Any], kind: Kind) -> tuple[list[Template], list[FieldProblem]]:
+def child_label(raw: JSON, kind: Kind) -> str:
+    """The bizrq that the children of an object will name, where these are counted; "" where they name none."""
+    label = at(raw, (*kind.child_labels, LABEL))
+    return label if isinstance(label, str) else ""
+
+
+def read_templates(
+    raw: JSON, kind: Kind, referred: Referred | None = None
+) -> tuple[list[Template], list[FieldProblem]]:
     """The pod groups of an object, none where it demands nothing now, and the fields that could not be read [A14]."""
-    problems: list[FieldProblem] = []
-    return ([] if _demands_nothing(raw, kind) else _templates(raw, kind, problems)), problems
+    reading = _read(raw, kind, referred or {})
+    return reading.templates, reading.problems
 
 
-def _demands_nothing(raw: Mapping[str, Any], kind: Kind) -> bool:
-    return any(_holds(reason, raw) for reason in kind.nothing_when)
+@dataclass(slots=True)
+class _Reading:
+    """What an object says, as far as it was read."""
+
+    templates: list[Template] = field(default_factory=list)
+    problems: list[FieldProblem] = field(default_factory=list)
+    counted: bool = True
+    needs: list[TemplateRef] = field(default_factory=list)
+
+    def fail(self, where: str, why: object) -> None:
+        """The description cannot be applied there."""
+        self.counted = False
+        self.problems.append(FieldProblem(where, str(why)))
 
 
-def _holds(reason: NothingWhen, raw: Mapping[str, Any]) -> bool:
-    if reason.condition is not None:
-        conditions = _at(raw, ("status", "conditions"))
-        return isinstance(conditions, list) and any(
-            isinstance(each, Mapping) and each.get("type") == reason.condition and each.get("status") == "True"
-            for each in conditions
-        )
-    return bool(_at(raw, reason.path) == reason.value)
+def _read(raw: JSON, kind: Kind, referred: Referred) -> _Reading:
+    reading = _Reading()
+    seen = _seen_of(raw, kind)
+    scope = Scope(seen)
+    if not _demands_nothing(scope, kind, reading):
+        for index, where in enumerate(kind.pod_groups):
+            for item, path, inner in _items(raw, seen, where, scope, reading):
+                _add_group(item, where, f"podGroups[{index}]", path, inner, reading, referred)
+    return reading
 
 
-def _templates(raw: Mapping[str, Any], kind: Kind, problems: list[FieldProblem]) -> list[Template]:
-    templates = []
-    for where in kind.pod_groups:
-        template = _at(raw, where.template)
+def _seen_of(raw: JSON, kind: Kind) -> JSON:
+    """What expressions see of an object: all but the inside of templates that none of them looks into."""
+    for each, template in kind.unseen:
+        raw = _put(raw, each, template) if each else without(raw, template)  # type: ignore[assignment]
+    return raw
+
+
+def _put(raw: Any, each: At, template: At) -> Any:
+    """``raw`` with the items that stand at ``each`` without their templates."""
+    if not each:
+        if isinstance(raw, Mapping):
+            return {name: without(item, template) for name, item in raw.items()}
+        return [without(item, template) for item in raw] if isinstance(raw, list) else raw
+    head, *rest = each
+    if not isinstance(raw, Mapping) or head not in raw:
+        return raw
+    return {**raw, head: _put(raw[head], tuple(rest), template)}
+
+
+def _demands_nothing(scope: Scope, kind: Kind, reading: _Reading) -> bool:
+    """Whether one of the reasons holds; whether another can be told does not matter then.
+
+    Where none holds and one cannot be told, its pods are counted as far as that goes.
+    """
+    failures = []
+    for index, reason in enumerate(kind.nothing_when):
+        truth = reason.truth(scope)
+        if truth is True:
+            return True
+        if isinstance(truth, Failure):
+            failures.append((f"nothingWhen[{index}]", truth))
+    for where, failure in failures:
+        reading.fail(where, failure)
+    return False
+
+
+def _items(
+    raw: JSON, seen: JSON, where: PodGroupAt, scope: Scope, reading: _Reading
+) -> Iterator[tuple[object, tuple[str, ...], Scope]]:
+    """Where a group of pods stands: what it is read from, the path of that, and what its expressions see."""
+    if where.each is None:
+        yield raw, (), scope
+        return
+    found = at(raw, where.each)
+    if found is None:
+        return
+    shown = at(seen, where.each)
+    if isinstance(found, Mapping):
+        for name, item in found.items():
+            yield item, (*where.each, str(name)), Scope(seen, shown[name])
+    elif isinstance(found, list):
+        *way, last = where.each
+        for index, item in enumerate(found):
+            yield item, (*way, f"{last}[{index}]"), Scope(seen, shown[index])
+    else:
+        reading.fail(".".join(where.each), "must be a list or a mapping of groups of pods")
+
+
+def _add_group(  # noqa: PLR0917  # one caller, right above
+    item: object,
+    where: PodGroupAt,
+    name: str,
+    path: tuple[str, ...],
+    scope: Scope,
+    reading: _Reading,
+    referred: Referred,
+) -> None:
+    if where.template is None:
+        pod = _stated(where, name, scope, reading)
+    else:
+        template, path = at(item, where.template), (*path, *where.template)
+        if template is None and where.template_from is not None:
+            template, path = _referred(item, where.template_from, reading, referred)
         if template is None:
-            continue  # a Rollout that refers to a Deployment has no template of its own
+            return
         spec = template.get("spec") if isinstance(template, Mapping) else template
         if not where.template and isinstance(spec, Mapping):
             spec = {**spec, "runtimeClassName": None}  # a pod has its overhead by now, whatever its class says later
-        pod, broken = read_pod_spec(spec, ".".join((*where.template, "spec")))
-        problems.extend(broken)
-        counts = [count for each in where.replicas if (count := _count(raw, each, problems)) is not None]
-        templates.append(Template(max(0, min(counts, default=0)) if where.replicas else 1, pod))
-    return templates
+        pod, broken = read_pod_spec(spec, ".".join((*path, "spec")))
+        reading.problems.extend(broken)
+    replicas = where.replicas.number(scope)
+    if isinstance(replicas, Failure):
+        of = f" of {'.'.join(path)}" if where.each else ""
+        reading.fail(f"{name}.replicas{of}", replicas)
+    else:
+        reading.templates.append(Template(replicas, pod))
 
 
-def _count(raw: Mapping[str, Any], count: Count, problems: list[FieldProblem]) -> int | None:
-    number = _number(raw, count.path, problems)
-    if number is None:
-        number = count.default
-    if number is None or count.minus is None:
-        return number
-    return number - (_number(raw, count.minus, problems) or 0)
+def _referred(item: object, where: TemplateFrom, reading: _Reading, referred: Referred) -> tuple[Any, tuple[str, ...]]:
+    """The template that stands in another object; None where there is no reference, or where it leads nowhere."""
+    reference = at(item, where.ref)
+    if reference is None:
+        return None, ()
+    path = ".".join(where.ref)
+    if not isinstance(reference, Mapping) or not isinstance(name := reference.get("name"), str):
+        reading.fail(path, "must name an object")
+        return None, ()
+    group = str(reference.get("apiVersion", "")).rpartition("/")[0]
+    target = where.resource
+    if (group, reference.get("kind")) != target.of_kind:
+        reading.fail(path, f"must refer to a {target.kind} of {target.group}: other templates are not counted")
+        return None, ()
+    ref = TemplateRef(target.group, target.version, target.resource, target.kind, name)
+    reading.needs.append(ref)
+    found = at(referred[ref], where.template) if ref in referred else None
+    if found is None:
+        reading.fail(path, f"the template of {ref} is not known")
+    return found, (*where.ref, *where.template)
 
 
-def _number(raw: Mapping[str, Any], path: tuple[str, ...], problems: list[FieldProblem]) -> int | None:
-    value = _at(raw, path)
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and -_MAX_REPLICAS <= value <= _MAX_REPLICAS:
-        return value
-    problems.append(FieldProblem(".".join(path), f"must be a whole number of pods, not {repr(value)[:60]}"))
-    return None
+def _stated(where: PodGroupAt, name: str, scope: Scope, reading: _Reading) -> PodResources:
+    """The pod of a kind that has no template: what it asks for is said by expressions."""
 
+    def amounts(field: str, expressions: tuple[tuple[str, Expression], ...]) -> dict[str, str | int]:
+        stated = {}
+        for resource, expression in expressions:
+            amount = expression.amount(scope)
+            if isinstance(amount, Failure):
+                reading.fail(f"{name}.{field}.{resource}", amount)
+            else:
+                stated[resource] = amount
+        return stated
 
-def _at(raw: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if not isinstance(raw, Mapping):
-            return None
-        raw = raw.get(name)
-    return raw
+    resources = {"requests": amounts("requests", where.requests), "limits": amounts("limits", where.limits)}
+    pod, broken = read_pod_spec({"containers": [{"name": "pod", "resources": resources}]}, name)
+    for problem in broken:
+        reading.fail(problem.path, problem.why)
+    return pod

@@ -9,10 +9,13 @@ from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.owners import Owners
 from bizrq.inventory.versions import Graveyard
 from bizrq.inventory.workloads import Workloads
+from bizrq.workloads.kind import Resource
 from bizrq.workloads.read import read_workload
 from tests.support.build import bizrq, container, pod_spec, read, texts, workload
 from tests.support.controller import DEPLOYMENT, JOB
 
+REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
+JOBS = Resource("batch", "v1", "jobs", "Job")
 CORE = pod_spec(container(limits={"cpu": "1"}))
 
 
@@ -128,8 +131,9 @@ def test_a_controller_that_is_no_replica_set_is_the_workload_itself():  # [C7]
 def test_a_replica_set_leads_to_its_owner_also_after_it_is_gone_while_pods_are_left():
     told: list[str] = []
     owners = Owners(told.append)
-    owners.changed(replica_set("rs", "deployment"), 0)
-    owners.deleted(replica_set("rs", "deployment"), 0)
+    sink = owners.sink(REPLICA_SETS)
+    sink.changed(replica_set("rs", "deployment"), 0)
+    sink.deleted(replica_set("rs", "deployment"), 0)
     owners.sweep(lambda _: True)
     assert (told, owners.workload_of("rs"), set(owners.controllers_of("deployment"))) == (
         ["rs"], "deployment", {"rs", "deployment"},
@@ -140,21 +144,94 @@ def test_a_replica_set_leads_to_its_owner_also_after_it_is_gone_while_pods_are_l
 
 def test_a_replica_set_that_is_adopted_leads_to_its_new_owner():
     owners = Owners(lambda _: None)
+    sink = owners.sink(REPLICA_SETS)
     for above in (None, "one", "two"):
-        owners.changed(replica_set("rs", above), 0)
+        sink.changed(replica_set("rs", above), 0)
     assert owners.workload_of("rs") == "two"
     assert owners.controllers_of("one") == ("one",)
 
 
 def test_a_list_that_broke_off_says_nothing_about_what_is_gone():
     owners = Owners(lambda _: None)
-    owners.list_began()
-    owners.listed(replica_set("gone", "d"), 0)
-    owners.list_began()  # again, from its beginning
-    owners.listed(replica_set("here", "d"), 0)
-    owners.list_ended(9, 0)
+    sink = owners.sink(REPLICA_SETS)
+    sink.list_began()
+    sink.listed(replica_set("gone", "d"), 0)
+    sink.list_began()  # again, from its beginning
+    sink.listed(replica_set("here", "d"), 0)
+    sink.list_ended(9, 0)
     owners.sweep(lambda _: False)
     assert set(owners.controllers_of("d")) == {"d", "here"}
+
+
+def test_a_list_of_one_resource_says_nothing_about_another():
+    owners = Owners(lambda _: None)
+    replica_sets, jobs = owners.sink(REPLICA_SETS), owners.sink(JOBS)
+    replica_sets.changed(replica_set("rs", "deployment"), 0)
+    jobs.list_began()
+    jobs.list_ended(9, 0)
+    owners.sweep(lambda _: False)
+    assert owners.workload_of("rs") == "deployment"
+
+
+def test_a_chain_leads_over_several_objects_in_whatever_order_they_come():  # [C7]
+    for order in ([("job", "cluster"), ("cluster", "ray-job")], [("cluster", "ray-job"), ("job", "cluster")]):
+        told: list[str] = []
+        owners = Owners(told.append)
+        sink = owners.sink(REPLICA_SETS)
+        for uid, above in order:
+            sink.changed(replica_set(uid, above), 0)
+        assert owners.workload_of("job") == "ray-job"
+        assert set(owners.controllers_of("ray-job")) == {"ray-job", "cluster", "job"}
+        assert told[-1] == "job", "its pods are looked at again"
+
+
+def test_a_chain_holds_while_something_below_it_has_pods():  # [C7]
+    owners = Owners(lambda _: None)
+    sink = owners.sink(REPLICA_SETS)
+    sink.changed(replica_set("job", "cluster"), 0)
+    sink.changed(replica_set("cluster", "ray-job"), 0)
+    sink.deleted(replica_set("cluster", "ray-job"), 0)
+    owners.sweep(lambda uid: uid == "job")
+    assert owners.workload_of("job") == "ray-job", "it has pods below"
+
+
+def test_a_chain_leads_over_a_pod():
+    """The workers of a LeaderWorkerSet belong to a StatefulSet that belongs to their leader's pod."""
+    pods: dict[str, str] = {}
+    owners = Owners(lambda _: None, pods.get)
+    sink = owners.sink(REPLICA_SETS)
+    sink.changed(replica_set("leaders", "lws"), 0)
+    sink.changed(replica_set("workers", "leader-pod"), 0)
+    assert owners.workload_of("workers") == "leader-pod", "that pod is not known yet"
+    pods["leader-pod"] = "leaders"
+    assert owners.workload_of("workers") == "lws"
+    assert set(owners.controllers_of("lws")) == {"lws", "leaders", "leader-pod", "workers"}
+    pods.clear()
+    assert owners.workload_of("workers") == "lws", "also when it is gone, while its workers are there"
+    sink.deleted(replica_set("workers", "leader-pod"), 0)
+    owners.sweep(lambda _: False)
+    assert set(owners.controllers_of("lws")) == {"lws", "leaders"}
+
+
+def test_a_chain_ends_at_the_first_workload_that_counts():  # [C7]
+    """A Job of a CronJob: its pods are its own."""
+    counted = {"job"}
+    owners = Owners(lambda _: None, is_counted=counted.__contains__)
+    sink = owners.sink(REPLICA_SETS)
+    sink.changed(replica_set("job", "cron-job"), 0)
+    sink.changed(replica_set("part", "job"), 0)
+    assert (owners.workload_of("job"), owners.workload_of("part")) == ("job", "job")
+    assert set(owners.controllers_of("job")) == {"job", "part"}
+    assert owners.controllers_of("cron-job") == ("cron-job",)
+
+
+def test_a_circle_of_owners_leads_somewhere():
+    owners = Owners(lambda _: None)
+    sink = owners.sink(REPLICA_SETS)
+    sink.changed(replica_set("a", "b"), 0)
+    sink.changed(replica_set("b", "a"), 0)
+    assert owners.workload_of("a") in {"a", "b"}
+    assert set(owners.controllers_of("a")) == {"a", "b"}
 
 
 def test_graves_are_bounded():

@@ -4,11 +4,12 @@ import pytest
 
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
-from bizrq.workloads.kind import built_in
 from bizrq.workloads.read import read_workload
+from bizrq.workloads.registry import built_in
 from tests.support.build import amounts, container, pod, pod_spec, texts, workload
 
-DEPLOYMENT, JOB, REPLICA_SET, POD = built_in()
+KINDS = {each.kind: each for each in built_in()}
+DEPLOYMENT, JOB, REPLICA_SET, POD = (KINDS[name] for name in ("Deployment", "Job", "ReplicaSet", "Pod"))
 CORE = pod_spec(container(limits={"cpu": "1"}))
 
 
@@ -58,7 +59,8 @@ def test_what_a_pod_holds_is_told_by_itself_whatever_its_runtime_class_says_late
     raw = pod(
         spec={**pod_spec(container(limits={"cpu": "1"}), overhead={"cpu": "250m"}), "runtimeClassName": "sandbox"}
     )
-    assert read(raw, POD).runtime_classes == frozenset()
+    before_its_class = pod(spec={**CORE, "runtimeClassName": "sandbox"})
+    assert read(raw, POD).runtime_classes == read(before_its_class, POD).runtime_classes == frozenset()
     assert texts(read(raw, POD).demand)["requests.cpu"] == "1250m"
 
 
@@ -122,9 +124,9 @@ def deployment(**spec):
 @pytest.mark.parametrize(
     ("raw", "path", "why"),
     [
-        pytest.param(deployment(replicas="3"), "spec.replicas", "whole number of pods, not '3'", id="a text"),
-        pytest.param(workload(replicas=True), "spec.replicas", "not True", id="a bool"),
-        pytest.param(workload(replicas=10**12), "spec.replicas", "not 1000000000000", id="more than an int32"),
+        pytest.param(deployment(replicas="3"), "podGroups[0].replicas", "whole number of pods, not '3'", id="a text"),
+        pytest.param(workload(replicas=True), "podGroups[0].replicas", "not True", id="a bool"),
+        pytest.param(workload(replicas=10**12), "podGroups[0].replicas", "not 1000000000000", id="more than an int32"),
         pytest.param(
             workload(template=pod_spec(container(limits={"cpu": "abc"}))),
             "spec.template.spec.containers[0].resources.limits.cpu",
