@@ -93,8 +93,8 @@ async def test_no_write_before_the_first_list_of_every_kind(steps):
         steps.may_go_on.set()
         steps.may_go_on = asyncio.Event()
         await until_idle()
-    assert steps.taken[:9] == [*known, "pods known"]
-    assert set(steps.taken[9:]) == {
+    assert steps.taken[:10] == [*known, "owners", "pods known"]
+    assert set(steps.taken[10:]) == {
         "writes", "leadership", "events", "resync", "gone owners", "definitions", "appearance",
     }  # fmt: skip
     task.cancel()
