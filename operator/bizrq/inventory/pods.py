@@ -24,13 +24,10 @@ from bizrq.domain.pod_resources import Held, held, the_most_of
 from bizrq.domain.pod_template import read_pod_spec
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import PODS, GpuResources, Models
-from bizrq.domain.stays import Home, Stay, share
+from bizrq.domain.stays import UNKNOWN_OWNER_SECONDS, Home, Stay, share
 from bizrq.inventory.uncovered import Uncovered
 
 __all__ = ["Pod", "Pods"]
-
-UNKNOWN_OWNER_SECONDS: Final = 60
-"""How long a pod that is gone waits for its owner to become known. Owners come by kopf, which may be away for 15 s."""
 
 UNKNOWN_BIZRQ_SECONDS: Final = 60
 """How long a pod that is gone waits for its bizrq to become known."""
@@ -104,6 +101,8 @@ class Pods:
         self._replaying = False
         self._list = 0
         """Lists begun; each pod knows the last that had it."""
+        self._answered: int | None = None
+        """When the first item of a list came: not before the moment whose state it shows."""
         self._version = -1
         self._newest = 0
         self._good = 0
@@ -181,16 +180,19 @@ class Pods:
         """Whether a pod is known that this UID controls."""
         return uid in self._by_owner
 
-    def view(self, now: int) -> Seen:
-        """The view that a status may claim to have seen at ``now``.
+    def view(self, now: int, seen: int = -1) -> Seen:
+        """The view that a status may claim to have seen at ``now``, whose last one has ``seen``.
 
         Behind a pod that is gone before its owner became known it does not go, for some seconds: once a status says
-        that it has seen a deletion, nobody will ever charge that pod again.
+        that it has seen a deletion, nobody will ever charge that pod again. Deletions that it has seen, which a replay
+        tells anew, are no reason to wait.
         """
         self._let_strangers_go(now)
-        waiting, version = self._homeless_gone, self._version
-        if waiting and waiting[0].deleted_at is not None:  # the oldest of them, since deletions arrive in order
-            version = min(version, waiting[0].deleted_at - 1)
+        version = self._version
+        for pod in self._homeless_gone:  # the oldest first, since deletions arrive in order
+            if pod.deleted_at is not None and pod.deleted_at > seen and not pod.stays:
+                version = min(version, pod.deleted_at - 1)
+                break
         return Seen(version, self._newest)
 
     def oldest_uncovered(self, now: int) -> int | None:
@@ -217,10 +219,13 @@ class Pods:
     def list_began(self) -> None:
         """A list begins."""
         self._listing = True
+        self._answered = None
         self._list += 1
 
     def listed(self, item: PodObject, at: int) -> None:
         """An item of a list."""
+        if self._answered is None:
+            self._answered = at
         self._put(item, at).last_list = self._list
 
     def list_ended(self, version: int, began: int) -> None:
@@ -232,10 +237,11 @@ class Pods:
         if self._replaying:
             return
         good, before = self._good, self._version
+        latest = began if self._answered is None else max(began, self._answered)
         for pod in [pod for pod in self._by_uid.values() if pod.last_list != self._list]:
             self.vanished += 1
             if pod.interval.end is None:
-                pod.doubt = max(0, stop_at(pod.interval, began) - max(good, pod.interval.start or began))
+                pod.doubt = max(0, stop_at(pod.interval, latest) - max(good, pod.interval.start or latest))
                 pod.interval = replace(pod.interval, end=good, source=EndSource.OBSERVED)
             pod.deleted_after = before
             self._gone(pod, version, began)
