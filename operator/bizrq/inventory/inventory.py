@@ -135,11 +135,10 @@ class Inventory:
             shown = "; ".join(map(str, workload.problems[:_PROBLEMS_TOLD]))
             log.warning("%s: %d fields left out of the demand: %s", workload, len(workload.problems), shown)
         if known is None or (known.bizrq, known.models) != (workload.bizrq, workload.models):
-            has_pods = self._has_pods(workload.uid)
             if workload.bizrq:
-                self.homes.labelled(workload, known, self._now(), has_pods=has_pods)
+                self.homes.labelled(workload, known, self._now())
             elif known is not None:
-                self.homes.lost(known, self._now(), has_pods=has_pods)
+                self.homes.lost(known, self._now(), has_pods=self._has_pods(workload.uid))
             if known is not None:
                 self._wake(known.bizrq)
         if known is None or (known.demand, known.bizrq, known.settled) != (
