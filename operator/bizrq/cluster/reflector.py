@@ -41,6 +41,7 @@ others wait a minute for, that nothing else happened."""
 _PROGRESS: Final = {"fieldSelector": "metadata.name=none"}
 """A list of nothing, from the API server's cache: makes it ask etcd how far it is, without which an idle one sends no
 bookmarks."""
+
 _LOOK_SECONDS: Final = 60.0
 """How often a resource that the cluster does not have is looked for without a hint."""
 

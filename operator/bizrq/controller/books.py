@@ -52,15 +52,14 @@ def books_now(
     etcd was restored. Raises ``ViewTooOldError``.
     """
     pods = inventory.pods
-    view = pods.view(now)
     books = bizrq.books if believe_seen else replace(bizrq.books, seen=None)
     seen = books.seen.version if books.seen else -1
+    view = pods.view(now, seen)
     if view.version < seen:
         msg = f"the status has seen version {seen} of the pods, this process {view.version}"
         raise ViewTooOldError(msg)
     if quiet is not None and not closed and _is_quiet(bizrq, inventory, quiet, now):
-        carried = carry(books, view, now - (bizrq.reconciled or now))
-        return replace(carried, steady_until=quiet.steady_until)  # which no status tells
+        return carry(books, view, now - (bizrq.reconciled or now), steady_until=quiet.steady_until)
     periods = [*closed, state.period]
     written = bizrq.reconciled if bizrq.reconciled is not None else bizrq.created
     if len(periods) > 1:

@@ -103,7 +103,7 @@ def count(
         absorbed=absorbed,
         books=books,
         period=state,
-        moves=kept_lines(inventory.homes.kept(bizrq.name, inventory.owners.controllers_of, inventory.pods.starts)),
+        moves=kept_lines(inventory.homes.kept(bizrq.name, inventory.owners.controllers_of, inventory.pods.starts, now)),
         now=now,
         writer=writer,
         not_ready=_not_ready(bizrq, inventory, circle),

@@ -32,8 +32,9 @@ class Moves:
     async def settle(self, bizrq: Bizrq) -> None:
         """Settle all moves from and to a bizrq, before its figures are counted. Raises ``ClusterError``."""
         homes = self._inventory().homes
-        for claim in claims_of_workloads(bizrq.claims).values():
-            self._unseen(bizrq, claim)
+        for each in (bizrq, *self._inventory().bizrqs.arrived_from(bizrq.name)):
+            for claim in claims_of_workloads(each.claims).values():
+                self._unseen(each, claim)
         for pending in homes.pending_for(bizrq.name):
             uid = pending.workload.uid
             moment = await (self._moved(pending) if pending.went_to else self._unlabelled(pending))

@@ -235,7 +235,6 @@ class Sync(Wakes):
         ``before`` is given the workloads that changed since the last write, as that had charged them.
         """
         settled = await self._settlement.look(bizrq, max(1, _LOOKS >> attempt))
-        await self._moves.settle(bizrq)
         # Read after the parent, and live: what it has spent is final now [T7].
         child = await self._farewell.live(leaving.name, leaving.uid) if leaving else None
         gone = await self._gone(bizrq)
@@ -250,6 +249,11 @@ class Sync(Wakes):
         recounts = 0
         while True:
             recounts += 1
+            await self._moves.settle(bizrq)
+            while self._inventory().homes.pending_for(bizrq.name):
+                await self._moves.settle(
+                    bizrq
+                )  # came meanwhile; this write would close the claim that tells its moment
             self._writes += 1
             # At the very moment of the count: what changes after it is a change against what is counted here.
             before |= {**self._inventory().workloads.take_before(bizrq.name), **before}
@@ -294,7 +298,7 @@ class Sync(Wakes):
     async def _is_from_the_future(self, bizrq: Bizrq) -> bool:
         """Whether the status has seen what did not happen yet: somebody edited it, or etcd was restored [C4]."""
         seen = bizrq.books.seen
-        if seen is None or seen.version <= self._inventory().pods.view(self._clock.now()).version:
+        if seen is None or seen.version <= self._inventory().pods.view(self._clock.now(), seen.version).version:
             return False
         if seen.version <= await self._reads.pods_version():
             return False

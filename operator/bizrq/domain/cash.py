@@ -265,13 +265,13 @@ def carried(books: Books, seconds: int) -> dict[str, int]:
     return {key: amount + books.rate.get(key, 0) * seconds for key, amount in books.ledger.items()}
 
 
-def carry(books: Books, view: Seen, seconds: int) -> Books:
+def carry(books: Books, view: Seen, seconds: int, *, steady_until: int | None) -> Books:
     """The books of a quiet bizrq, ``seconds`` later: what ``accrue`` would say, without a walk over its pods.
 
-    Only if these books are what the last walk said, no event came since, and the time is before ``steady_until`` and
-    within the same period.
+    Only if these books are what the last walk said, no event came since, and the time is before ``steady_until``, as
+    that walk said, and within the same period.
     """
-    return replace(books, ledger=carried(books, seconds), seen=view)
+    return replace(books, ledger=carried(books, seconds), seen=view, steady_until=steady_until)
 
 
 def hours(milli_seconds: int) -> Quantity:

@@ -41,6 +41,7 @@ __all__ = [
     "parse_claim",
     "settle",
     "since_text",
+    "sources",
 ]
 
 FORMAT: Final = "1"
@@ -63,6 +64,8 @@ _LAST: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, since 1970: no later one can be written."""
 
 _HEAD: Final = 5  # fields before the amounts
+
+_FROM: Final = "from="
 
 
 class ClaimError(ValueError):
@@ -115,6 +118,17 @@ def claimant_of(line: str) -> tuple[str, int, str] | None:
     return parts[1], int(parts[2]), parts[3]
 
 
+def sources(lines: Iterable[str]) -> set[str]:
+    """The bizrqs that workloads come from, by lines of claims; without reading their amounts."""
+    return {
+        mark.removeprefix(_FROM)
+        for line in lines
+        if f" {_FROM}" in line
+        for mark in line.split(" ")[_HEAD + 1 :]
+        if mark.startswith(_FROM)
+    }
+
+
 def parse_claim(line: str) -> Claim:
     """The claim of a line. Raises ``ClaimError``."""
     return _parse_short(line) if len(line) <= _CACHED_LINE else _parse(line)
@@ -144,8 +158,8 @@ def _parse(line: str) -> Claim:
         msg = f"{line[:100]!r} is no claim: {error}"
         raise ClaimError(msg) from error
     marks = parts[_HEAD + 1 :]
-    moved_from = next((mark.removeprefix("from=") for mark in marks if mark.startswith("from=")), "")
-    others = tuple(mark for mark in marks if mark != "own" and not mark.startswith("from="))
+    moved_from = next((mark.removeprefix(_FROM) for mark in marks if mark.startswith(_FROM)), "")
+    others = tuple(mark for mark in marks if mark != "own" and not mark.startswith(_FROM))
     return Claim(parts[1], int(parts[2]), parts[3], parts[4], demand, raised, moved_from, "own" in marks, others)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from bizrq.domain.cash import Books, Charged, Seen, pieces
 from bizrq.domain.intervals import is_open, stop_at
 from bizrq.domain.periods import Period
+from bizrq.domain.stays import UNKNOWN_OWNER_SECONDS
 
 __all__ = ["rebase"]
 
@@ -92,15 +93,17 @@ class _Part:
 def _charged(pod: Charged, start: int, *, seen: int, good: int, written: int) -> tuple[int, int, bool]:
     """The earliest and the latest instant to which the status can have charged ``pod``; was it open then?"""
     interval = pod.interval
+    is_young = start > written - UNKNOWN_OWNER_SECONDS
     if pod.version <= seen:  # the very object that the writer saw
         stop = stop_at(interval, written) if start <= written else start
-        return stop, stop, is_open(interval, written)
+        # but perhaps not whose it was
+        return (start, stop, False) if is_young else (stop, stop, is_open(interval, written))
     cut, end = interval.cut, interval.end
     high = max(start, written)
     low = high if cut is None else max(start, min(written, cut))  # they differ only behind a cut
     surely = start < min(written, good) and (cut is None or cut > written)
-    if start >= good:
-        low = start  # perhaps not seen at all
+    if start >= good or is_young:
+        low, surely = start, False  # perhaps not seen at all, or not known whose it was
     if end is not None and end <= good:  # its end may have been seen, or not
         low, surely = min(low, max(start, stop_at(interval, written))), False
     return low, high, surely

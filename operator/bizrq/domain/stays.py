@@ -24,12 +24,24 @@ from bizrq.domain.intervals import Interval
 from bizrq.domain.resource_names import Models
 from bizrq.domain.times import instant, timestamp
 
-__all__ = ["Home", "Kept", "Stay", "is_of_another_format", "kept_lines", "kept_of", "share"]
+__all__ = [
+    "UNKNOWN_OWNER_SECONDS",
+    "Home",
+    "Kept",
+    "Stay",
+    "is_of_another_format",
+    "kept_lines",
+    "kept_of",
+    "share",
+]
 
 FORMAT: Final = "1"
 
 _FIELDS: Final = 7
 _NONE: Final = "-"
+
+UNKNOWN_OWNER_SECONDS: Final = 30
+"""How long after a pod its owner may become known. Owners come by kopf, which may be away for 15 s."""
 
 MAX_LINES: Final = 2000
 """Of one bizrq: etcd takes objects of 1.5 MB, and a line has some 250 characters. The CRD takes 10,000."""

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.claims import sources
 from bizrq.inventory.versions import NEVER, Graveyard
 
 __all__ = ["Bizrqs"]
@@ -21,6 +22,8 @@ class Bizrqs:
     def __init__(self) -> None:
         self._by_name: dict[str, Bizrq] = {}
         self._children: dict[str, set[str]] = {}
+        self._arrivals: dict[str, set[str]] = {}
+        """By bizrq those with open claims of workloads that came from it [C7]."""
         self._graves = Graveyard()
         self.newest = NEVER
         """The highest version that was ever seen."""
@@ -38,6 +41,10 @@ class Bizrqs:
     def children(self, name: str) -> list[Bizrq]:
         """The bizrqs whose parent is ``name``."""
         return [self._by_name[child] for child in self._children.get(name, ())]
+
+    def arrived_from(self, name: str) -> list[Bizrq]:
+        """The bizrqs with open claims of workloads that came from ``name`` [C7]."""
+        return [self._by_name[target] for target in self._arrivals.get(name, ())]
 
     def seen(self, name: str, uid: str) -> int:
         """The newest version at which the bizrq ``name`` was seen with this UID; without end once it is gone [A4]."""
@@ -60,6 +67,8 @@ class Bizrqs:
         self._by_name[bizrq.name] = bizrq
         if bizrq.parent:
             self._children.setdefault(bizrq.parent, set()).add(bizrq.name)
+        for source in sources(bizrq.claims):
+            self._arrivals.setdefault(source, set()).add(bizrq.name)
         return True
 
     def remove(self, uid: str, name: str, version: int) -> Bizrq | None:
@@ -77,8 +86,14 @@ class Bizrqs:
         return [known for known in self if known.uid not in present and known.version <= version]
 
     def _unlink(self, bizrq: Bizrq) -> None:
-        siblings = self._children.get(bizrq.parent)
-        if siblings is not None:
-            siblings.discard(bizrq.name)
-            if not siblings:
-                del self._children[bizrq.parent]
+        _discard(self._children, bizrq.parent, bizrq.name)
+        for source in sources(bizrq.claims):
+            _discard(self._arrivals, source, bizrq.name)
+
+
+def _discard(table: dict[str, set[str]], key: str, name: str) -> None:
+    names = table.get(key)
+    if names is not None:
+        names.discard(name)
+        if not names:
+            del table[key]

@@ -88,11 +88,15 @@ class Homes:
 
     # --- told by workloads ---
 
-    def labelled(self, workload: Workload, known: Workload | None, now: int, *, has_pods: bool) -> None:
-        """A version of a workload names this home."""
+    def labelled(self, workload: Workload, known: Workload | None, now: int) -> None:
+        """A version of a workload names this home.
+
+        A move counts whether pods of it are known or not: the watch of pods may be behind that of workloads.
+        """
         uid, home = workload.uid, Home(workload.bizrq, workload.models, workload.namespace)
         self._gone.pop(uid, None)
-        if self._now.get(uid) == home:
+        before = self._now.get(uid)
+        if before == home:
             return
         self._now[uid] = home
         self.pending.pop(uid, None)
@@ -101,10 +105,11 @@ class Homes:
             left = self._complete(uid, self._stays[uid], now)
             if left is not None:
                 self.pending[uid] = Pending(workload, left, home.bizrq, now)
-        elif uid in self._stays and (has_pods or self._is_kept(uid)):
-            self._arrive(workload, known, home, now)
         else:
-            self._stays.pop(uid, None)
+            if before is not None:
+                self._stays.setdefault(uid, (Stay(before),))
+            if uid in self._stays:
+                self._arrive(workload, known, home, now)
         self._changed(uid)
 
     def lost(self, workload: Workload, now: int, *, has_pods: bool) -> None:
@@ -235,17 +240,22 @@ class Homes:
 
     # --- asked for a status ---
 
-    def kept(self, bizrq: str, controllers_of: Callable[[str], tuple[str, ...]], starts: Starts) -> list[Kept]:
+    def kept(
+        self, bizrq: str, controllers_of: Callable[[str], tuple[str, ...]], starts: Starts, now: int
+    ) -> list[Kept]:
         """The stays that the status of a bizrq must keep, by UID; those that no pod needs any more are forgotten.
 
         ``controllers_of`` are those of a workload that control pods; ``starts`` tells when pods of a controller began.
+        A move is kept for a minute in any case: pods of before it may come into view later.
         """
         result = []
         for uid in sorted(self._split.get(bizrq, ())):
             controllers = tuple(sorted({*controllers_of(uid), *self._controllers.get(uid, ())}))
             stays = self._stays[uid]
-            if uid not in self.pending and not _needed(stays, controllers, starts, gone=uid in self._gone):
-                if uid not in self._gone:
+            gone = uid in self._gone
+            is_new = not gone and abs(now - (stays[-1].since or 0)) <= GONE_SECONDS
+            if not (uid in self.pending or is_new or _needed(stays, controllers, starts, gone=gone)):
+                if not gone:
                     self._at_home(uid)
                 continue
             named = tuple(each for each in controllers if starts(each, None))
@@ -357,11 +367,17 @@ def _merged(stays: Sequence[Stay], stay: Stay) -> tuple[Stay, ...]:
     if known is None:
         return tuple(sorted((*stays, stay), key=_age))
     told = stay if stay.until is not None else replace(stay, until=known.until, went_to=known.went_to)
-    moved = known.until is not None and told.until != known.until
-    return tuple(
-        told if each is known else replace(each, since=told.until) if moved and each.since == known.until else each
-        for each in stays
-    )
+    result = []
+    for each in stays:
+        if each is known:
+            result.append(told)
+        elif known.until is not None and each.since == known.until != told.until:
+            result.append(replace(each, since=told.until))
+        elif known.since is not None and each.until == known.since != told.since:
+            result.append(replace(each, until=told.since))
+        else:
+            result.append(each)
+    return tuple(result)
 
 
 def _age(stay: Stay) -> tuple[int, bool, int]:
@@ -369,8 +385,14 @@ def _age(stay: Stay) -> tuple[int, bool, int]:
 
 
 def _is_same(one: Stay, other: Stay) -> bool:
-    """Whether both are the same stay, of which one may know more."""
-    return one.home.bizrq == other.home.bizrq and (
-        (one.since, one.home.models) == (other.since, other.home.models)
-        or (one.until is not None and one.until == other.until)
-    )
+    """Whether both are the same stay, of which one may know more; two of a workload are never at one time."""
+    if one.home.bizrq != other.home.bizrq:
+        return False
+    if one.until is not None and one.until == other.until:
+        return True
+    return one.home.models == other.home.models and (one.since == other.since or _overlap(one, other))
+
+
+def _overlap(one: Stay, other: Stay) -> bool:
+    ends = [stay.until for stay in (one, other) if stay.until is not None]
+    return not ends or max(one.since or 0, other.since or 0) < min(ends)

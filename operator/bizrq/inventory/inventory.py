@@ -214,13 +214,12 @@ class Inventory:
 
     def _give_home(self, workload: Workload, known: Workload | None, *, child: bool) -> None:
         """Where its pods belong, or where it does if it is a pod itself; those of a child belong to its owner."""
-        has_pods = self._has_pods(workload.uid)
         if child:
             self.homes.counted_with_its_owner(workload.uid)
         elif workload.bizrq and not workload.kind.children_counted:
-            self.homes.labelled(workload, known, self._now(), has_pods=has_pods)
+            self.homes.labelled(workload, known, self._now())
         elif known is not None:
-            self.homes.lost(known, self._now(), has_pods=has_pods)
+            self.homes.lost(known, self._now(), has_pods=self._has_pods(workload.uid))
 
     def workload_of(self, pod: Pod) -> str | None:
         """UID of the workload that a pod is counted with: itself, or what its chain of controllers leads to."""

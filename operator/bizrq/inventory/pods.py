@@ -57,6 +57,8 @@ class Pods:
         self._replaying = False
         self.lists = 0
         """How many have begun; each pod knows the last that had it."""
+        self._answered: int | None = None
+        """When the first item of a list came: not before the moment whose state it shows."""
         self.version = -1
         """Up to which version everything that happened to pods is known; -1 before the first list."""
         self._newest = 0
@@ -146,14 +148,15 @@ class Pods:
         pod = self._by_uid.get(uid)
         return uid in self._by_owner or (pod is not None and pod.alone)
 
-    def view(self, now: int) -> Seen:
-        """The view that a status may claim to have seen at ``now``.
+    def view(self, now: int, seen: int = -1) -> Seen:
+        """The view that a status may claim to have seen at ``now``, whose last one has ``seen``.
 
         Behind a pod that is gone before its owner became known it does not go, for some seconds: once a status says
-        that it has seen a deletion, nobody will ever charge that pod again.
+        that it has seen a deletion, nobody will ever charge that pod again. Deletions that it has seen, which a replay
+        tells anew, are no reason to wait.
         """
         self.strays.let_go(now, self._drop)
-        first = self.strays.first
+        first = self.strays.first_after(seen)
         return Seen(self.version if first is None else min(self.version, first - 1), self._newest)
 
     def oldest_uncovered(self, now: int) -> int | None:
@@ -181,10 +184,13 @@ class Pods:
     def list_began(self) -> None:
         """A list begins."""
         self._listing = True
+        self._answered = None
         self.lists += 1
 
     def listed(self, item: PodObject, at: int) -> None:
         """An item of a list."""
+        if self._answered is None:
+            self._answered = at
         self._put(item, at).last_list = self.lists
 
     def list_ended(self, version: int, began: int) -> None:
@@ -196,10 +202,11 @@ class Pods:
         if self._replaying:
             return
         good, before = self._good, self.version
+        latest = began if self._answered is None else max(began, self._answered)
         for pod in [pod for pod in self._by_uid.values() if pod.last_list != self.lists]:
             self.vanished += 1
             if pod.interval.end is None:
-                pod.doubt = max(0, stop_at(pod.interval, began) - max(good, pod.interval.start or began))
+                pod.doubt = max(0, stop_at(pod.interval, latest) - max(good, pod.interval.start or latest))
                 pod.interval = replace(pod.interval, end=good, source=EndSource.OBSERVED)
             pod.deleted_after = before
             self._gone(pod, version, began)

@@ -10,12 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from bizrq.domain.stays import UNKNOWN_OWNER_SECONDS
 from bizrq.inventory.pod import Pod
 
 __all__ = ["Strays"]
-
-UNKNOWN_OWNER_SECONDS: Final = 30
-"""How long a pod that is gone waits for its owner to become known. Owners come by kopf, which may be away for 15 s."""
 
 _MARK_SECONDS: Final = 5
 _MARKS: Final = 36
@@ -76,10 +74,10 @@ class Strays:
         """The highest version at which one of them went; None if there is none."""
         return max((pod.deleted_at or 0 for pod in self._waiting if not pod.stays), default=None)
 
-    @property
-    def first(self) -> int | None:
-        """The version at which the first of them went, as far as deletions arrive in order."""
-        return self._waiting[0].deleted_at if self._waiting else None
+    def first_after(self, seen: int) -> int | None:
+        """The version at which the first of them went of those that went after ``seen``; deletions arrive in order."""
+        gone = (pod.deleted_at for pod in self._waiting if not pod.stays and pod.deleted_at is not None)
+        return next((version for version in gone if version > seen), None)
 
     def to_look_for(self) -> tuple[set[str], list[int]] | None:
         """The kinds of their owners that nobody looked for yet, and versions after which those may have gone.

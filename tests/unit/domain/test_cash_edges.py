@@ -202,7 +202,7 @@ def test_while_it_is_steady_carrying_says_what_a_walk_would_say(pods: list[Charg
         assert books.steady_until > first
         later = min(later, books.steady_until)
     walked = booked(pods, now=later, version=11, books=books)
-    quiet = carry(books, Seen(11, later), later - first)
+    quiet = carry(books, Seen(11, later), later - first, steady_until=books.steady_until)
     assert (quiet.ledger, quiet.settled, quiet.seen) == (walked.ledger, walked.settled, walked.seen)
     if later != books.steady_until:
         assert quiet.rate == walked.rate

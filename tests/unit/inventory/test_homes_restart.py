@@ -15,6 +15,8 @@ from bizrq.workloads.read import read_workload
 from tests.support.build import NOW, workload
 from tests.support.controller import DEPLOYMENT
 
+LONG_AFTER = NOW + 10**6
+
 
 def home(team, models=None):
     return Home(team, models or Models(), "shop")
@@ -44,7 +46,7 @@ def after(*steps):
 
 
 def listed(team="b"):
-    return lambda homes: homes.labelled(web(team), None, NOW + 100, has_pods=False)
+    return lambda homes: homes.labelled(web(team), None, NOW + 100)
 
 
 def says(team, lines):
@@ -93,9 +95,9 @@ def test_the_models_of_the_old_home_are_those_of_its_own_line():
 def test_where_both_know_a_move_the_status_is_right():
     """[C7] another process has settled its moment."""
     homes = Homes(lambda _: None)
-    homes.labelled(web("a"), None, NOW, has_pods=True)
+    homes.labelled(web("a"), None, NOW)
     homes.of("uid-web", "rs", "shop", 0)
-    homes.labelled(web("b"), web("a"), NOW + 9, has_pods=True)
+    homes.labelled(web("b"), web("a"), NOW + 9)
     homes.read("a", MOVE["a"], NOW + 10)
     assert [(each.since, each.until) for each in homes.of("uid-web", "rs", "shop", 0)] == [(None, NOW), (NOW, None)]
 
@@ -144,10 +146,10 @@ def test_a_workload_that_is_gone_is_found_by_the_controllers_of_its_pods():
 def test_it_stays_in_its_status_until_its_pods_are_gone_also_after_the_restart():
     """[C7]."""
     homes = after(says("a", GONE))
-    assert homes.kept("a", lambda _: (), lambda controller, _: controller == "rs") == GONE["a"]
+    assert homes.kept("a", lambda _: (), lambda controller, _: controller == "rs", LONG_AFTER) == GONE["a"]
     homes.sweep(lambda _: False, NOW + 101 + GONE_SECONDS)
     assert stays(homes) == ()
-    assert homes.kept("a", lambda _: (), lambda *_: True) == []
+    assert homes.kept("a", lambda _: (), lambda *_: True, LONG_AFTER) == []
     assert homes.controllers_of("uid-web") == ()
 
 
@@ -168,13 +170,14 @@ def test_whatever_the_moves_a_restart_finds_the_same_stays(moves, random):
     """[C7] from the statuses that all were written."""
     homes, known = Homes(lambda _: None), None
     for number, team in enumerate(moves):
-        homes.labelled(web(team), known, NOW + number, has_pods=True)
+        homes.labelled(web(team), known, NOW + number)
         homes.of("uid-web", "rs", "shop", 0)
         known = web(team)
         homes.settle("uid-web", NOW + number)
     expected = homes.of("uid-web", "rs", "shop", 0)
     statuses = {
-        team: homes.kept(team, lambda _: ("rs",), lambda controller, _: controller == "rs") for team in ("a", "b", "c")
+        team: homes.kept(team, lambda _: ("rs",), lambda controller, _: controller == "rs", LONG_AFTER)
+        for team in ("a", "b", "c")
     }
     steps = [listed(moves[-1]), *(says(team, statuses) for team in statuses)]
     random.shuffle(steps)
