@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bizrq.cluster.access import Answer, Question
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
-from bizrq.settings import Mode
+from bizrq.settings import Autoscalers, Mode
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Verdict
 from bizrq.webhook.routes import routes_over
@@ -46,12 +46,25 @@ class GivenRights:
 class PolicyWebhook(Webhook):
     """A replica that asks for rights, and whose requests come from ``user``."""
 
-    def __init__(self, clock: HandClock, *, authorize: bool = True, mode: Mode = Mode.ENFORCE) -> None:
+    def __init__(
+        self,
+        clock: HandClock,
+        *,
+        authorize: bool = True,
+        mode: Mode = Mode.ENFORCE,
+        autoscalers: Autoscalers = Autoscalers.WARN,
+    ) -> None:
         super().__init__(clock)
         self.access = GivenRights()
         self.user = "alice"
         self.groups = ["system:authenticated"]
-        self.policy = Policy.make(self.reads, self.metrics, access=self.access if authorize else None, mode=mode)
+        self.policy = Policy.make(
+            self.reads,
+            self.metrics,
+            access=self.access if authorize else None,
+            mode=mode,
+            autoscalers=autoscalers,
+        )
         self.routes = routes_over(
             self.store, self.reads, KINDS, DEFAULT_GPU_RESOURCES, clock, self.metrics, self.policy
         )
