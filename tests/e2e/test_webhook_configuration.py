@@ -347,6 +347,36 @@ def test_scaling_has_a_selector_of_its_own(cluster, admin, spaces, reviews):
     assert asked == []
 
 
+# --- autoscalers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_autoscaler_is_reviewed_where_it_asks_for_more(cluster, spaces, reviews, version):
+    """[A10] In whatever version; the webhook sees v2. Not in namespaces that are not selected."""
+    with reviews.meanwhile() as asked:
+        for where in (spaces[0], spaces[2]):
+            hpa, in_ = f"hpa.{version}.autoscaling/scaler", ("-n", where)
+            cluster.kubectl("create", "--filename=-", stdin=json.dumps(_autoscaler(where, version)))
+            for patch in ({"maxReplicas": 4}, {"maxReplicas": 3}, {"minReplicas": 2}, {"scaleTargetRef": {"name": "x"}}):
+                cluster.kubectl("patch", hpa, *in_, "--type=merge", f"--patch={json.dumps({'spec': patch})}")
+            cluster.kubectl("patch", hpa, *in_, "--subresource=status", "--type=merge",
+                            '--patch={"status": {"desiredReplicas": 9}}')  # fmt: skip
+            cluster.kubectl("annotate", hpa, *in_, "note=x")
+            cluster.kubectl("delete", hpa, *in_)
+    assert asked == [f"/autoscalers {what} horizontalpodautoscalers scaler" for what in ("CREATE", "UPDATE")]
+    # Created; raised and pointed elsewhere, which stand there once as they follow each other.
+
+
+def _autoscaler(namespace, version):
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    return {
+        "apiVersion": f"autoscaling/{version}",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "scaler", "namespace": namespace},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": target},
+    }
+
+
 # --- bizrqs ----------------------------------------------------------------------------------------------------------
 
 
