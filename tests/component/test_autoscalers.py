@@ -196,7 +196,9 @@ def test_what_is_late_or_fails_is_allowed_too(clock):
 @pytest.mark.parametrize(
     ("changed", "code"),
     [
-        pytest.param({"resource": {"group": "apps", "version": "v1", "resource": "deployments"}}, 403, id="no autoscaler"),
+        pytest.param(
+            {"resource": {"group": "apps", "version": "v1", "resource": "deployments"}}, 403, id="no autoscaler"
+        ),
         pytest.param({"subResource": "status"}, 403, id="a subresource"),
         pytest.param({"object": None}, 422, id="no object"),
         pytest.param({"operation": "UPDATE"}, 422, id="an update without what was"),

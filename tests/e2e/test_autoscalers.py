@@ -4,9 +4,9 @@ import asyncio
 import json
 import re
 import time
-import urllib.request
 
 import pytest
+import requests
 import yaml
 
 from testbed import definitions
@@ -115,9 +115,9 @@ def test_a_maximum_that_does_not_fit_is_answered_with_the_largest_that_does(guar
         ("PATCH", v2, {"spec": {"maxReplicas": 4}}),
     )
     assert created == (
-        f"maxReplicas 10: deployments.apps/{namespace}/web could not be scaled so far now: exceeded quota: {team.name}, "
-        "requested: limits.cpu=9, used: limits.cpu=1, limited: limits.cpu=3; the largest replica count that fits is 3: "
-        "set the autoscaler's maxReplicas to at most 3"
+        f"maxReplicas 10: deployments.apps/{namespace}/web could not be scaled so far now: exceeded quota: "
+        f"{team.name}, requested: limits.cpu=9, used: limits.cpu=1, limited: limits.cpu=3; the largest replica "
+        "count that fits is 3: set the autoscaler's maxReplicas to at most 3"
     )
     assert (lowered, annotated) == ("", "")
     assert "requested: limits.cpu=3" in raised
@@ -141,7 +141,7 @@ def test_it_is_refused_where_so_configured_and_quiet_before_its_target_is_there(
 
 @pytest.mark.parametrize("kind", ["Deployment", "Rollout"])
 def test_an_autoscaler_gets_all_or_nothing_and_says_which_maximum_would_fit(guarded, webhooks, team, namespace, kind):
-    """[A9, A10] Five replicas are wanted, and three fit: it stays at one, until the autoscaler is content with three."""
+    """[A9, A10] Five replicas are wanted, and three fit: it stays at one, until three are wanted."""
     made = workload(namespace, team, kind)
     resource = {"Deployment": "deployments.apps", "Rollout": "rollouts.argoproj.io"}[kind]
     create(guarded, made, hpa(namespace, most=5, least=5, api_version=made["apiVersion"], kind=kind))
@@ -174,13 +174,12 @@ def test_an_autoscaler_gets_all_or_nothing_and_says_which_maximum_would_fit(guar
 def refusals(webhooks, team, resource, namespace):
     """So many were counted of the one workload there."""
     labels = f'bizrq="{team.name}",name="web",namespace="{namespace}",resource="{resource}"'
-    found = 0.0
-    for replica in webhooks.replicas:
-        with urllib.request.urlopen(replica.metrics_url, timeout=10) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith("bizrq_autoscaler_refusals_total{") and labels in line:
-                    found += float(line.split()[-1])
-    return found
+    shown = [
+        line for each in webhooks.replicas for line in requests.get(each.metrics_url, timeout=10).text.splitlines()
+    ]
+    return sum(
+        float(line.split()[-1]) for line in shown if line.startswith(f"bizrq_autoscaler_refusals_total{{{labels}}}")
+    )
 
 
 def test_while_no_webhook_answers_autoscalers_are_stored(guarded, webhooks, team, namespace):

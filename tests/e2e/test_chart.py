@@ -23,7 +23,9 @@ del GADGETS["scale"]
 MAKERS = {"group": "example.com", "version": "v1", "resource": "makers", "kind": "Maker", "children": "counted",
           "childLabels": "spec.labels"}  # fmt: skip
 BOTH = ["CREATE", "UPDATE"]
-ROUTES = {each: each for each in ("bizrqs", "workloads", "children", "scale", "autoscalers", "required")} | {"uncounted": "required"}
+ROUTES = {each: each for each in ("bizrqs", "workloads", "children", "scale", "autoscalers", "required")} | {
+    "uncounted": "required"
+}
 
 
 def entries(workloads=None, **webhook):

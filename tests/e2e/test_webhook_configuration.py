@@ -351,20 +351,36 @@ def test_scaling_has_a_selector_of_its_own(cluster, admin, spaces, reviews):
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_an_autoscaler_is_reviewed_where_it_asks_for_more(cluster, spaces, reviews, version):
-    """[A10] In whatever version; the webhook sees v2. Not in namespaces that are not selected."""
+def test_an_autoscaler_is_reviewed_where_it_asks_for_more(cluster, space, reviews, version):
+    """[A10] In whatever version it comes."""
+    hpa = (f"hpa.{version}.autoscaling/scaler", "-n", space)
     with reviews.meanwhile() as asked:
-        for where in (spaces[0], spaces[2]):
-            hpa, in_ = f"hpa.{version}.autoscaling/scaler", ("-n", where)
-            cluster.kubectl("create", "--filename=-", stdin=json.dumps(_autoscaler(where, version)))
-            for patch in ({"maxReplicas": 4}, {"maxReplicas": 3}, {"minReplicas": 2}, {"scaleTargetRef": {"name": "x"}}):
-                cluster.kubectl("patch", hpa, *in_, "--type=merge", f"--patch={json.dumps({'spec': patch})}")
-            cluster.kubectl("patch", hpa, *in_, "--subresource=status", "--type=merge",
-                            '--patch={"status": {"desiredReplicas": 9}}')  # fmt: skip
-            cluster.kubectl("annotate", hpa, *in_, "note=x")
-            cluster.kubectl("delete", hpa, *in_)
-    assert asked == [f"/autoscalers {what} horizontalpodautoscalers scaler" for what in ("CREATE", "UPDATE")]
-    # Created; raised and pointed elsewhere, which stand there once as they follow each other.
+        cluster.kubectl("create", "--filename=-", stdin=json.dumps(_autoscaler(space, version)))
+    assert asked == ["/autoscalers CREATE horizontalpodautoscalers scaler"]
+    for patch, count in (
+        ({"spec": {"maxReplicas": 4}}, 1),
+        ({"spec": {"maxReplicas": 3}}, 0),
+        ({"spec": {"minReplicas": 2}}, 0),
+        ({"spec": {"scaleTargetRef": {"name": "another"}}}, 1),
+        ({"metadata": {"annotations": {"note": "x"}}}, 0),
+    ):
+        with reviews.meanwhile() as asked:
+            cluster.kubectl("patch", *hpa, "--type=merge", f"--patch={json.dumps(patch)}")
+        assert asked == ["/autoscalers UPDATE horizontalpodautoscalers scaler"] * count, patch
+    with reviews.meanwhile() as asked:
+        status = '--patch={"status": {"desiredReplicas": 9}}'
+        cluster.kubectl("patch", *hpa, "--subresource=status", "--type=merge", status)
+        cluster.kubectl("delete", *hpa)
+    assert asked == []
+
+
+def test_autoscalers_are_reviewed_where_workloads_are(cluster, spaces, reviews):
+    """[A10]"""
+    with reviews.meanwhile() as asked:
+        for each in (spaces[2], spaces[1], "kube-system"):
+            cluster.kubectl("create", "--filename=-", stdin=json.dumps(_autoscaler(each, "v2")))
+            cluster.kubectl("delete", "hpa", "scaler", "-n", each)
+    assert asked == ["/autoscalers CREATE horizontalpodautoscalers scaler"]
 
 
 def _autoscaler(namespace, version):

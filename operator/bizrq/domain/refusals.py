@@ -87,7 +87,7 @@ def fits_autoscaler(replicas: int) -> str:
 
 
 def autoscaler_too_high(most: int, target: str, why: str) -> str:
-    """What is said of an autoscaler that may scale further than fits; ``why`` is the refusal of scaling so far [A10]."""
+    """What is said of an autoscaler that may scale too far; ``why`` is the refusal of scaling to its maximum [A10]."""
     return f"maxReplicas {most}: {target} could not be scaled so far now: {why}"
 
 

@@ -1,7 +1,7 @@
 """Could this autoscaler scale its target as far as it may? [A10].
 
-The question is put as the autoscaler itself will put it, as a dry run: would scaling to ``maxReplicas`` be admitted now?
-So what is said here is what will be said there, and nothing is ever claimed for it.
+The question is put as the autoscaler itself will put it, as a dry run: would scaling to ``maxReplicas`` be admitted
+now? So what is said here is what will be said there, and nothing is ever claimed for it.
 """
 
 from __future__ import annotations
