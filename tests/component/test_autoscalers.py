@@ -117,6 +117,7 @@ async def test_an_update_is_answered_where_it_asks_for_more(webhook, old, new, w
     ],
 )
 async def test_where_there_is_no_target_that_counts_it_is_quiet(webhook, target):
+    webhook.have(workload("web", kind="Job", api_version="batch/v1", template=ONE_CORE))
     assert await review(webhook, target) == Verdict.allow()
 
 
@@ -155,6 +156,18 @@ async def test_what_is_said_is_in_the_unit_of_the_scale_also_where_there_are_sev
     text = said(await review(webhook, hpa(9, kind="LeaderWorkerSet", api_version="leaderworkerset.x-k8s.io/v1")))
     assert "requested: limits.cpu=16,pods=16" in text
     assert text.endswith("the largest replica count that fits is 3: set the autoscaler's maxReplicas to at most 3")
+
+
+async def test_what_is_scaled_need_not_be_the_first_group(webhook):
+    """[A2, A10] Workers beside a master: of the ten cores six are used, three of them by these."""
+    roles = {
+        role: {"replicas": count, "template": {"spec": ONE_CORE}} for role, count in (("Master", 1), ("Worker", 2))
+    }
+    trained = {**web(), "apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "spec": {"pytorchReplicaSpecs": roles}}
+    webhook.have(trained)
+    text = said(await review(webhook, hpa(9, kind="PyTorchJob", api_version="kubeflow.org/v1")))
+    assert "requested: limits.cpu=7,pods=7" in text
+    assert text.endswith("at most 6")
 
 
 async def test_without_hours_left_no_higher_maximum_fits(webhook):
@@ -235,7 +248,7 @@ async def test_others_read_the_largest_replica_count_and_are_not_counted(webhook
     """[A2, A10]"""
     assert (await webhook.scale(web(), 2, 12)).message.endswith("the largest replica count that fits is 6")
     webhook.user = AUTOSCALER
-    await webhook.update(web(), web(12))
+    assert (await webhook.update(web(), web(12))).message.endswith("the largest replica count that fits is 6")
     assert refusals(webhook) is None
 
 
