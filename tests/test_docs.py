@@ -181,6 +181,9 @@ UNCOUNTABLE: Final = (
 )
 SAID: Final = {
     "a workload that is too large": refusals.exceeded("team-vision", TEAM) + refusals.fits(6),
+    "an autoscaler's maximum": refusals.autoscaler_too_high(
+        12, "deployments.apps/shop/web", refusals.exceeded("team-vision", TEAM) + refusals.fits_autoscaler(6)
+    ),
     "not one replica": refusals.fits(0).removeprefix("; "),
     "a child that is too large": refusals.exceeded("dept-ai", DEPT) + refusals.left_to_grant("dept-ai", DEPT),
     "no hours left": refusals.spent(

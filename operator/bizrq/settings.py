@@ -14,7 +14,7 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 
 __all__ = ["DEFAULT_GATHER_SECONDS", "DEFAULT_METRICS_PORT", "DEFAULT_RESYNC_SECONDS", "ControllerSettings"]
 __all__ += ["DEFAULT_DRAIN_SECONDS", "DEFAULT_PORT", "DEFAULT_WEBHOOK_METRICS_PORT", "WebhookSettings"]
-__all__ += ["DEFAULT_TRUSTED_CONTROLLERS", "Mode"]
+__all__ += ["DEFAULT_TRUSTED_CONTROLLERS", "Autoscalers", "Mode"]
 
 DEFAULT_RESYNC_SECONDS: Final = 300.0
 """Every status is recomputed and written at least this often [R2]."""
@@ -50,6 +50,15 @@ class Mode(enum.StrEnum):
     """It is one."""
     WARN = "warn"
     """It is let through with a warning."""
+
+
+class Autoscalers(enum.StrEnum):
+    """What is answered to an autoscaler whose maximum does not fit [A10]."""
+
+    WARN = "warn"
+    """It is stored, with a warning."""
+    REFUSE = "refuse"
+    """It is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +103,5 @@ class WebhookSettings:
     """User names whose children are believed to be children [A11, A12]."""
     mode: Mode = Mode.ENFORCE
     """What becomes of a refusal where the namespace says nothing of it."""
+    autoscalers: Autoscalers = Autoscalers.WARN
+    """What becomes of an autoscaler whose maximum does not fit [A10]."""

@@ -208,4 +208,4 @@ async def test_a_review_without_its_objects_is_refused(webhook, request_):
 
 def test_each_path_has_a_handler(webhook):
     """Any other path is answered by the server: 404."""
-    assert set(webhook.routes) == {"bizrqs", "workloads", "scale", "required", "children"}
+    assert set(webhook.routes) == {"bizrqs", "workloads", "scale", "autoscalers", "required", "children"}

@@ -1,6 +1,7 @@
 """The webhook as a process: what is served, what is read again, how it ends."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -72,7 +73,11 @@ async def webhook(settings, credentials, monkeypatch):
         await free.wait()
         return Verdict.allow()
 
-    webhook = Running(settings, (), credentials, HandClock(), lambda *_: {"workloads": decide})
+    async def fail(_request, _deadline):
+        raise AssertionError
+
+    routes = {"workloads": decide, "autoscalers": fail}
+    webhook = Running(settings, (), credentials, HandClock(), lambda *_: routes)
     webhook.free, webhook.task = free, asyncio.create_task(webhook.run())
     async with asyncio.timeout(10):
         await until(lambda: hasattr(webhook, "_server") and webhook._server.ready() is None)
@@ -88,12 +93,17 @@ async def ask(webhook, pairs):
     """Ask for a verdict, over a new connection each time; its HTTP status."""
 
     async def ask(token=TOKEN):
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting(*pairs))) as session:
-            url = f"https://127.0.0.1:{webhook._server.port}/{token}/workloads"
-            async with session.post(url, data=make_review()) as response:
-                return response.status
+        return (await post(webhook, pairs, f"{token}/workloads"))[0]
 
     return ask
+
+
+async def post(webhook, pairs, path):
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting(*pairs))) as session,
+        session.post(f"https://127.0.0.1:{webhook._server.port}/{path}", data=make_review()) as response,
+    ):
+        return response.status, await response.text()
 
 
 async def state(webhook, path):
@@ -112,6 +122,12 @@ async def test_it_serves_reviews_health_and_metrics(webhook, ask):
     _, metrics = await state(webhook, "/metrics")
     assert 'bizrq_reviews_total{route="workloads",verdict="allowed"} 1.0' in metrics
     assert 'bizrq_reviews_total{route="workloads",verdict="again"} 0.0' in metrics
+
+
+async def test_an_autoscaler_is_let_by_where_its_review_fails(webhook, pairs):
+    """[A10]"""
+    status, body = await post(webhook, pairs, f"{TOKEN}/autoscalers")
+    assert (status, json.loads(body)["response"]["allowed"]) == (200, True)
 
 
 async def test_a_new_certificate_and_a_new_token_are_taken_without_a_restart(webhook, ask, settings, pairs):

@@ -410,7 +410,11 @@ def test_every_entry_of_the_configuration_is_in_force(guarded, webhooks):
     config = json.loads(guarded.kubectl("get", "validatingwebhookconfiguration", "bizrq", "-o=json"))
     entries = {each["name"]: each for each in config["webhooks"] if each["name"].endswith(GROUP)}
     assert set(entries) == {
-        f"{entry}.{GROUP}" for entry in ("bizrqs", "workloads", "children", "scale", "required", "uncounted")
+        f"{entry}.{GROUP}"
+        for entry in ("bizrqs", "workloads", "children", "scale", "autoscalers", "required", "uncounted")
     }
-    assert {name for name, each in entries.items() if each["failurePolicy"] != "Fail"} == {f"uncounted.{GROUP}"}
+    assert {name for name, each in entries.items() if each["failurePolicy"] != "Fail"} == {
+        f"autoscalers.{GROUP}",
+        f"uncounted.{GROUP}",
+    }
     assert entries[f"bizrqs.{GROUP}"]["rules"][0]["resources"] == [PLURAL]

@@ -23,7 +23,9 @@ del GADGETS["scale"]
 MAKERS = {"group": "example.com", "version": "v1", "resource": "makers", "kind": "Maker", "children": "counted",
           "childLabels": "spec.labels"}  # fmt: skip
 BOTH = ["CREATE", "UPDATE"]
-ROUTES = {each: each for each in ("bizrqs", "workloads", "children", "scale", "required")} | {"uncounted": "required"}
+ROUTES = {each: each for each in ("bizrqs", "workloads", "children", "scale", "autoscalers", "required")} | {
+    "uncounted": "required"
+}
 
 
 def entries(workloads=None, **webhook):
@@ -64,13 +66,15 @@ def test_the_api_server_takes_it(cluster, webhook):
         "workloads.quota.bizrq.io",
         "children.quota.bizrq.io",
         "scale.quota.bizrq.io",
+        "autoscalers.quota.bizrq.io",
         "required.quota.bizrq.io",
         "uncounted.quota.bizrq.io",
     ]
     for each in taken:
-        assert each["failurePolicy"] == ("Ignore" if each["name"].startswith("uncounted.") else "Fail")
+        ignores = each["name"].startswith(("uncounted.", "autoscalers."))
+        assert each["failurePolicy"] == ("Ignore" if ignores else "Fail")
         assert each["matchPolicy"] == "Equivalent"
-        assert each["sideEffects"] == "NoneOnDryRun"
+        assert each["sideEffects"] == ("None" if each["name"].startswith("autoscalers.") else "NoneOnDryRun")
         assert each["timeoutSeconds"] == 5
         assert each["admissionReviewVersions"] == ["v1"]
 
@@ -120,6 +124,7 @@ def test_its_rules_are_those_that_the_registry_asks_for(tmp_path):
     assert rules(made["workloads"]) == [*by_api(kinds), ("", "v1", ["pods/resize"], ["UPDATE"])]
     assert rules(made["scale"]) == by_api(scaled, "/scale", ["UPDATE"])
     assert rules(made["children"]) == by_api(each for each in kinds if each.children_counted)
+    assert rules(made["autoscalers"]) == [("autoscaling", "v2", ["horizontalpodautoscalers"], BOTH)]
     assert rules(made["required"]) == [
         *by_api(each for each in kinds if each.id != "pods"),
         *by_api(scaled, "/scale", ["UPDATE"]),
@@ -182,6 +187,7 @@ def test_whatever_is_selected_our_own_namespace_and_kube_system_are_left_out(ent
     made = entries(pathToken=TOKEN, **values)
     expressions = selector.get("matchExpressions", [])
     assert made[entry]["namespaceSelector"] == {**selector, "matchExpressions": [REPAIR, *expressions]}
+    assert made["autoscalers"]["namespaceSelector"] == made["workloads"]["namespaceSelector"]
     (other,) = {"workloads", "scale"} - {entry}
     assert made[other]["namespaceSelector"] == {"matchExpressions": [REPAIR]}, "each has its own"
 
@@ -198,6 +204,7 @@ def test_whatever_is_selected_our_own_namespace_and_kube_system_are_left_out(ent
         pytest.param({"workloads": [{**WIDGETS, "children": "seen"}]}, "children", id="a word for counted"),
         pytest.param({"workloads": [{**WIDGETS, "childLabels": "it's"}]}, "childLabels", id="a path with quotes"),
         pytest.param({"trustedControllers": ["it's"]}, "trustedControllers", id="a name that would end its quotes"),
+        pytest.param({"autoscalers": "deny"}, "autoscalers", id="no word for warn or refuse"),
         pytest.param({"uncounted": [{**MAKERS}]}, "uncounted", id="a description of what is not counted"),
     ],
 )

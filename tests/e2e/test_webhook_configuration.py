@@ -417,6 +417,52 @@ def test_scaling_has_a_selector_of_its_own(cluster, admin, spaces, reviews):
     assert asked == []
 
 
+# --- autoscalers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_autoscaler_is_reviewed_where_it_asks_for_more(cluster, space, reviews, version):
+    """[A10] In whatever version it comes."""
+    hpa = (f"hpa.{version}.autoscaling/scaler", "-n", space)
+    with reviews.meanwhile() as asked:
+        cluster.kubectl("create", "--filename=-", stdin=json.dumps(_autoscaler(space, version)))
+    assert asked == ["/autoscalers CREATE horizontalpodautoscalers scaler"]
+    for patch, count in (
+        ({"spec": {"maxReplicas": 4}}, 1),
+        ({"spec": {"maxReplicas": 3}}, 0),
+        ({"spec": {"minReplicas": 2}}, 0),
+        ({"spec": {"scaleTargetRef": {"name": "another"}}}, 1),
+        ({"metadata": {"annotations": {"note": "x"}}}, 0),
+    ):
+        with reviews.meanwhile() as asked:
+            cluster.kubectl("patch", *hpa, "--type=merge", f"--patch={json.dumps(patch)}")
+        assert asked == ["/autoscalers UPDATE horizontalpodautoscalers scaler"] * count, patch
+    with reviews.meanwhile() as asked:
+        status = '--patch={"status": {"desiredReplicas": 9}}'
+        cluster.kubectl("patch", *hpa, "--subresource=status", "--type=merge", status)
+        cluster.kubectl("delete", *hpa)
+    assert asked == []
+
+
+def test_autoscalers_are_reviewed_where_workloads_are(cluster, spaces, reviews):
+    """[A10]"""
+    with reviews.meanwhile() as asked:
+        for each in (spaces[2], spaces[1], "kube-system"):
+            cluster.kubectl("create", "--filename=-", stdin=json.dumps(_autoscaler(each, "v2")))
+            cluster.kubectl("delete", "hpa", "scaler", "-n", each)
+    assert asked == ["/autoscalers CREATE horizontalpodautoscalers scaler"]
+
+
+def _autoscaler(namespace, version):
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    return {
+        "apiVersion": f"autoscaling/{version}",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "scaler", "namespace": namespace},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": target},
+    }
+
+
 # --- bizrqs ----------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bizrq.cluster.access import Answer, Question
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
-from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS, Mode
+from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS, Autoscalers, Mode
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Verdict
 from bizrq.webhook.routes import routes_over
@@ -48,7 +48,13 @@ class PolicyWebhook(Webhook):
     """A replica that asks for rights, and whose requests come from ``user``."""
 
     def __init__(
-        self, clock: HandClock, *, authorize: bool = True, mode: Mode = Mode.ENFORCE, trusted: Iterable[str] = ()
+        self,
+        clock: HandClock,
+        *,
+        authorize: bool = True,
+        mode: Mode = Mode.ENFORCE,
+        trusted: Iterable[str] = (),
+        autoscalers: Autoscalers = Autoscalers.WARN,
     ) -> None:
         """``trusted`` are controllers beside those that are by default."""
         super().__init__(clock)
@@ -61,6 +67,7 @@ class PolicyWebhook(Webhook):
             access=self.access if authorize else None,
             trusted_controllers=(*DEFAULT_TRUSTED_CONTROLLERS, *trusted),
             mode=mode,
+            autoscalers=autoscalers,
         )
         self.routes = routes_over(
             self.store, self.reads, KINDS, DEFAULT_GPU_RESOURCES, clock, self.metrics, self.policy

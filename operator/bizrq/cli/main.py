@@ -25,6 +25,7 @@ from bizrq.settings import (
     DEFAULT_RESYNC_SECONDS,
     DEFAULT_TRUSTED_CONTROLLERS,
     DEFAULT_WEBHOOK_METRICS_PORT,
+    Autoscalers,
     ControllerSettings,
     Mode,
     WebhookSettings,
@@ -240,6 +241,12 @@ def controller(  # noqa: PLR0917  # click calls by name
     metavar="true|false",
     help="Whether naming a bizrq needs the verb use on it, and taking from one the verb grant.",
 )
+@_option(
+    "--autoscalers",
+    type=click.Choice([str(each) for each in Autoscalers]),
+    default=str(Autoscalers.WARN),
+    help="What is answered to a HorizontalPodAutoscaler whose maxReplicas would not fit.",
+)
 @_shared_options(metrics_port=DEFAULT_WEBHOOK_METRICS_PORT, reviews=True)
 def webhook(  # noqa: PLR0917  # click calls by name
     port: int,
@@ -249,6 +256,7 @@ def webhook(  # noqa: PLR0917  # click calls by name
     client_ca_file: Path | None,
     drain_seconds: float,
     authorize: bool,  # noqa: FBT001
+    autoscalers: str,
     metrics_port: int,
     workloads: Path | None,
     gpu_resources: GpuResources,
@@ -282,6 +290,7 @@ def webhook(  # noqa: PLR0917  # click calls by name
         authorize=authorize,
         trusted_controllers=trusted_controllers,
         mode=Mode(mode),
+        autoscalers=Autoscalers(autoscalers),
     )
     with _errors_told("webhook"):
         run_webhook(settings)

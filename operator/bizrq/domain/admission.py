@@ -68,6 +68,9 @@ class Ask:
     demand_of: Callable[[int], Amounts] | None = None
     """What it would demand with so many replicas; None where there is no such number, or more than one."""
     replicas: int = 0
+    """What it asks for of these."""
+    say_fits: Callable[[int], str] = fits
+    """How the largest number of them that would be admitted is told."""
     looked: bool = False
     """A live read has just shown that its write may go through: a create's name is free, the object of an update is
     still at its version."""
@@ -279,7 +282,7 @@ class Account:
 
         if not fitting(0):
             return ""
-        return fits(bisect.bisect_left(range(ask.replicas), True, key=lambda count: not fitting(count)) - 1)
+        return ask.say_fits(bisect.bisect_left(range(ask.replicas), True, key=lambda count: not fitting(count)) - 1)
 
     # --- granting ----------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,11 @@ from bizrq.domain.quantity import ZERO, Quantity
 
 __all__ = [
     "Limit",
+    "autoscaler_too_high",
     "children_need_label",
     "exceeded",
     "fits",
+    "fits_autoscaler",
     "key_missing",
     "label_of_owner",
     "label_required",
@@ -80,6 +82,16 @@ def fits(replicas: int) -> str:
     if replicas == 0:
         return "; not even one replica fits"
     return f"; the largest replica count that fits is {replicas}"
+
+
+def fits_autoscaler(replicas: int) -> str:
+    """What follows the refusal of an autoscaler, which reads no text: what its owner can do [A10]."""
+    return fits(replicas) + (f": set the autoscaler's maxReplicas to at most {replicas}" if replicas else "")
+
+
+def autoscaler_too_high(most: int, target: str, why: str) -> str:
+    """What is said of an autoscaler that may scale too far; ``why`` is the refusal of scaling to its maximum [A10]."""
+    return f"maxReplicas {most}: {target} could not be scaled so far now: {why}"
 
 
 def left_to_grant(parent: str, limits: Sequence[Limit]) -> str:

@@ -180,6 +180,14 @@ class WebhookMetrics(_Metrics):
             "route",
             "verdict",
         )
+        self.autoscaler_refusals = self._counter(
+            "autoscaler_refusals",
+            "Scalings by a HorizontalPodAutoscaler that were refused, by the workload that it scales.",
+            "bizrq",
+            "resource",
+            "namespace",
+            "name",
+        )
         self.access_reviews = self._counter(
             "access_reviews", "Questions to the API server for somebody's right, by answer: yes, no, failed.", "answer"
         )

@@ -19,7 +19,7 @@ from bizrq.settings import Mode
 from bizrq.webhook.review import Request, Verdict
 from bizrq.webhook.short_cache import ShortCache
 
-__all__ = ["MODE_LABEL", "NOT_ENFORCED", "Modes"]
+__all__ = ["MODE_LABEL", "NOT_ENFORCED", "Modes", "as_warnings"]
 
 MODE_LABEL: Final = f"{GROUP}/mode"
 """The label of a namespace that overrides ``--mode``."""
@@ -37,6 +37,11 @@ _WIDTH: Final = 240
 """Characters of a warning, below the 256 of the API server; a longer text becomes several."""
 
 log = logging.getLogger(__name__)
+
+
+def as_warnings(text: str) -> list[str]:
+    """A text of any length as warnings, none of which is cut."""
+    return textwrap.wrap(text, _WIDTH)
 
 
 class Modes:
@@ -66,8 +71,7 @@ class Modes:
 
     def _softened(self, route: str, verdict: Verdict) -> Verdict:
         self._metrics.reviews_warned.labels(route, "again" if verdict.retry_after else "refused").inc()
-        warnings = textwrap.wrap(NOT_ENFORCED + verdict.message, _WIDTH)
-        return Verdict.allow(*verdict.warnings, *warnings)
+        return Verdict.allow(*verdict.warnings, *as_warnings(NOT_ENFORCED + verdict.message))
 
     async def _mode(self, namespace: str) -> Mode:
         if not namespace:

@@ -12,6 +12,8 @@ from bizrq.cluster.reads import Reads
 from bizrq.cluster.store import Store
 from bizrq.domain.resource_names import GpuResources
 from bizrq.observability.metrics import WebhookMetrics
+from bizrq.webhook.autoscalers import AutoscalerReviews
+from bizrq.webhook.autoscaling import ROUTE, let_by
 from bizrq.webhook.bizrqs import BizrqReviews
 from bizrq.webhook.child_labels import ChildReviews
 from bizrq.webhook.claiming import Claiming
@@ -49,6 +51,7 @@ def routes_over(  # noqa: PLR0917  # everything a handler needs, once
         "scale": workloads.scale,
         "required": required.review,
         "children": ChildReviews(kinds, policy).review,
+        ROUTE: AutoscalerReviews(kinds, workloads.scale, reads, policy.autoscaling).review,
     }
     return {name: functools.partial(_answered, policy, name, handler) for name, handler in handlers.items()}
 
@@ -59,4 +62,4 @@ async def _answered(policy: Policy, route: str, handler: Handler, request: Reque
     except ClusterError as error:
         log.warning("%s of %s %s: not decided: %s", request.operation, request.namespace, request.name, error)
         verdict = Verdict.try_again("the API server could not be asked for the quota; nothing was decided")
-    return await policy.modes.soften(route, request, verdict)
+    return await policy.modes.soften(route, request, let_by(route, verdict))

@@ -115,6 +115,7 @@ class Webhook:
             access=ApiAccess(client) if settings.authorize else None,
             trusted_controllers=settings.trusted_controllers,
             mode=settings.mode,
+            autoscalers=settings.autoscalers,
         )
         self._server = AdmissionServer(
             settings.port,
@@ -122,7 +123,7 @@ class Webhook:
             self._tokens.accept if self._tokens is not None else lambda _: False,
             self._certificate.context,
             metrics,
-            soften=policy.modes.soften_now,
+            soften=policy.undecided,
         )
         self._health = HealthServer(
             settings.metrics_port,

@@ -19,14 +19,22 @@ from bizrq.domain.demand import PodGroup, demand, never_grows
 from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads
 from bizrq.domain.pod_template import read_overhead
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.refusals import children_need_label, label_of_owner, no_such_bizrq, uncountable
+from bizrq.domain.refusals import (
+    children_need_label,
+    fits,
+    fits_autoscaler,
+    label_of_owner,
+    no_such_bizrq,
+    uncountable,
+)
 from bizrq.domain.resource_names import GpuResources
+from bizrq.webhook.autoscaling import is_by_autoscaler
 from bizrq.webhook.children import Children, Parentage
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
-from bizrq.workloads.kind import PODS_ID, Kind
+from bizrq.workloads.kind import PODS_ID, Kind, at
 from bizrq.workloads.read import Workload, child_label, read_templates, read_workload
 
 __all__ = ["WorkloadReviews"]
@@ -94,7 +102,9 @@ class WorkloadReviews:
             return Verdict.try_again(f"{kind.id} {seen['name']} was read from an API server that lags behind")
         old = self._read(raw, kind)
         new = self._read(_with(raw, kind.scale, replicas), kind)
-        return await self._decide(request, kind, old, new, deadline)
+        verdict = await self._decide(request, kind, old, new, deadline)
+        await self._policy.autoscaling.note(request, old.workload, verdict)
+        return verdict
 
     def _kind(self, request: Request) -> Kind | None:
         return self._kinds.get((request.resource.group, request.resource.version, request.resource.resource))
@@ -197,11 +207,13 @@ class WorkloadReviews:
             moved_from="" if old is None or old.workload.bizrq == workload.bizrq else old.workload.bizrq,
             own=own,
         )
+        scaled = request.sub_resource == "scale"
         ask = Ask(
             growth,
             pods=[each.pod for each in templates if each.replicas],
-            demand_of=self._demand_of(kind, new),
-            replicas=templates[0].replicas if templates else 0,
+            demand_of=self._scaled(kind, new) if scaled else self._demand_of(kind, new),
+            replicas=at(new.raw, kind.scale) if scaled else templates[0].replicas if templates else 0,
+            say_fits=fits_autoscaler if is_by_autoscaler(request) else fits,
         )
 
         async def look() -> tuple[str, int] | None:
@@ -215,6 +227,15 @@ class WorkloadReviews:
             names = await self._reads.bizrq_names() if told else []
             return forbidden(no_such_bizrq(f"label {LABEL}", workload.bizrq, names))
         return verdict
+
+    def _scaled(self, kind: Kind, version: _Version) -> Callable[[int], Amounts]:
+        """What the object would demand scaled to another count, which need not be one of pods, nor of all groups."""
+
+        def demand_of(replicas: int) -> Amounts:
+            raw = _with(version.raw, kind.scale, replicas)
+            return read_workload(raw, kind, self._gpus, version.overheads).demand
+
+        return demand_of
 
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
         """What the object would demand with another replica count, where it has exactly one group of pods."""

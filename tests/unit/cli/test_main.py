@@ -10,7 +10,7 @@ import bizrq.controller.run
 import bizrq.webhook.run
 from bizrq import __version__
 from bizrq.cli.main import main
-from bizrq.settings import ControllerSettings, Mode, WebhookSettings
+from bizrq.settings import Autoscalers, ControllerSettings, Mode, WebhookSettings
 
 
 @pytest.fixture
@@ -169,6 +169,15 @@ def test_rights_are_asked_for_unless_it_is_turned_off(webhook_told, files, argum
     result = run("webhook", files["cert-file"], files["key-file"], files["path-token-file"], *arguments, env=env)
     assert result.exit_code == 0, result.output
     assert webhook_told[0].authorize == authorize
+
+
+def test_autoscalers_are_warned_about_unless_they_are_to_be_refused(webhook_told, files):
+    """[A10]"""
+    needed = (files["cert-file"], files["key-file"], files["path-token-file"])
+    for arguments in ([], ["--autoscalers=refuse"]):
+        assert run("webhook", *needed, *arguments).exit_code == 0
+    assert [each.autoscalers for each in webhook_told] == [Autoscalers.WARN, Autoscalers.REFUSE]
+    assert "'no' is not one of 'warn', 'refuse'" in run("webhook", *needed, "--autoscalers=no").output
 
 
 def test_trusted_controllers_are_names_with_commas_that_take_the_place_of_the_default(webhook_told, files):
