@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from bizrq.domain.pod_template import FieldProblem
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.workloads.read import read_workload
 from bizrq.workloads.registry import built_in
@@ -137,6 +138,22 @@ async def test_a_cron_job_that_was_there_before_may_change(webhook):
     new = copy.deepcopy(old)
     new["spec"]["schedule"] = "0 4 * * *"
     assert (await webhook.update(old, new)).allowed
+
+
+@pytest.mark.parametrize("route", ["workloads", "required"])
+async def test_many_broken_amounts_are_each_looked_for_once(webhook, monkeypatch, route):
+    """[A5, A14] 20,000 of them, which a stored custom resource may have, must not take half a minute to compare."""
+    looks, equal = [], FieldProblem.__eq__
+    monkeypatch.setattr(FieldProblem, "__eq__", lambda self, other: looks.append(self) or equal(self, other))
+    old = tfjob(1, version=70, bizrq="team" if route == "workloads" else None)
+    limits = {f"example.com/r{index}": "x" for index in range(500)}
+    old["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"] = pod_spec(container(limits=limits))
+    new = copy.deepcopy(old)
+    new["spec"]["runPolicy"] = {"cleanPodPolicy": "All"}
+    at = {"group": "kubeflow.org", "version": "v1", "resource": "tfjobs"}
+    request = {"operation": "UPDATE", "resource": at, "object": new, "oldObject": old, "name": "tf"}
+    assert (await webhook.ask(route, **request)).allowed
+    assert len(looks) <= 4 * len(limits)
 
 
 # --- the controller ---

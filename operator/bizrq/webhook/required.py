@@ -107,9 +107,7 @@ class RequiredReviews:
         before, after = (read_workload(raw, kind, self._gpus) for raw in (old, new))
         if not after.counted and old.get("spec") != new.get("spec"):
             return True
-        return not never_grows(before.groups, after.groups) or any(
-            problem not in before.problems for problem in after.problems
-        )
+        return not never_grows(before.groups, after.groups) or not frozenset(before.problems).issuperset(after.problems)
 
     async def _scale(self, request: Request, kind: Kind, scale: JSON) -> Verdict:
         """A Scale has no labels, so the workload is read; that it is scaled up, the configuration's condition says."""

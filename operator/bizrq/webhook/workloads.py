@@ -143,7 +143,7 @@ class WorkloadReviews:
         own = parentage is not None and (parentage.own or parentage.believed)
         had = await self._had(request, old if stays else None, own=own)
         grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
-        known = old.workload.problems if old is not None and stays else ()
+        known = frozenset(old.workload.problems if old is not None and stays else ())
         broken = [str(each) for each in new.workload.problems if grows or each not in known]
         if broken and new.workload.counted:
             return invalid(f"amounts that cannot be counted: {'; '.join(broken[:3])}")
