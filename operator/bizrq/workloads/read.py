@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL
@@ -28,6 +29,12 @@ __all__ = [
 ]
 
 JSON = Mapping[str, Any]
+
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
+"""A generation is an int64. Of a longer text Python itself makes no number."""
+
+_MOST_GROUPS: Final = 1000
+"""Items that a list or a mapping of groups of pods may have. Each takes time, and one process reads for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +160,8 @@ def read_workload(
 
 def _observed(raw: JSON) -> int:
     observed = at(raw, ("status", "observedGeneration"))
-    if isinstance(observed, str) and observed.isascii() and observed.isdecimal():  # so do Argo Rollouts
-        return int(observed)
+    if isinstance(observed, str):  # so do Argo Rollouts
+        return int(observed) if _NUMBER.fullmatch(observed) else 0
     return observed if isinstance(observed, int) else 0
 
 
@@ -261,13 +268,15 @@ def _items(
     if found is None:
         return
     shown = at(seen, where.each)
-    if isinstance(found, Mapping):
+    if isinstance(found, Mapping | list) and len(found) > _MOST_GROUPS:
+        reading.fail(".".join(where.each), f"has {len(found)} groups of pods, and at most {_MOST_GROUPS} are counted")
+    elif isinstance(found, Mapping):
         for name, item in found.items():
-            yield item, (*where.each, str(name)), Scope(seen, shown[name])
+            yield item, (*where.each, str(name)), scope.of(shown[name])
     elif isinstance(found, list):
         *way, last = where.each
         for index, item in enumerate(found):
-            yield item, (*way, f"{last}[{index}]"), Scope(seen, shown[index])
+            yield item, (*way, f"{last}[{index}]"), scope.of(shown[index])
     else:
         reading.fail(".".join(where.each), "must be a list or a mapping of groups of pods")
 

@@ -22,7 +22,7 @@ OBJECT = {"spec": SPEC, "status": {"conditions": CONDITIONS}}
 
 
 def number(text, raw=OBJECT, item=None):
-    return Expression(text, "INT").number(Scope(raw, item))
+    return Expression(text, "INT").number(Scope(raw).of(item))
 
 
 @pytest.mark.parametrize(

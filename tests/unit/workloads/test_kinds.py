@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
+from bizrq.workloads import expression
 from bizrq.workloads.read import TemplateRef, child_label, read_workload
 from bizrq.workloads.registry import load_kinds, read_kinds
 from tests.support.build import texts
@@ -214,6 +215,27 @@ def test_a_group_without_a_template_has_no_pods():
     assert asks(with_(manifest("tfjob"), "spec.tfReplicaSpecs.Worker", "many"))[0] == 1
 
 
+@pytest.mark.parametrize(("groups", "counted"), [(1000, True), (1001, False)])
+@pytest.mark.parametrize(
+    ("name", "path"), [("tfjob", "spec.tfReplicaSpecs"), ("raycluster", "spec.workerGroupSpecs")], ids=["map", "list"]
+)
+def test_more_groups_than_can_be_read_in_time_are_not_counted(name, path, groups, counted):  # [A14]
+    """One process reads for all: an object of 75,000 groups would hold up everybody's requests for seconds."""
+    items = [{"replicas": 1, "template": {}} for _ in range(groups)]
+    value = {f"g{index}": item for index, item in enumerate(items)} if name == "tfjob" else items
+    workload = read(with_(manifest(name), path, value))
+    assert workload.counted == counted
+    if not counted:
+        assert list(map(str, workload.problems)) == [f"{path}: has 1001 groups of pods, and at most 1000 are counted"]
+
+
+def test_the_conditions_of_an_object_are_looked_through_once_whatever_its_groups(monkeypatch):
+    looks = []
+    monkeypatch.setattr(expression, "_true", lambda raw: looks.append(raw) or [])
+    read(with_(manifest("tfjob"), "spec.tfReplicaSpecs", {f"g{index}": {"template": {}} for index in range(9)}))
+    assert len(looks) == 1
+
+
 def test_the_memory_of_spark_has_its_overhead():
     assert texts(read(manifest("sparkapplication")).demand)["requests.memory"] == f"{512 + 384 + 2 * (8192 + 819)}Mi"
     assert texts(read(manifest("sparkapplication")).demand)["limits.cpu"] == "6"
@@ -305,6 +327,13 @@ def test_an_observed_generation_may_be_a_number_or_its_text(observed):
     assert read(with_(raw, "status.observedGeneration", observed)).settled
     assert not read(with_(raw, "status.observedGeneration", type(observed)(2))).settled
     assert not read(raw).settled
+
+
+@pytest.mark.parametrize("observed", ["9" * 5000, "-1", "", "\u0663", 1.5, None, [3]])
+def test_an_observed_generation_that_is_none_keeps_nothing_from_being_counted(observed):
+    """Whoever may write the status may write anything: the object must not become one that nobody can read."""
+    workload = read(with_(manifest("rollout", generation=3), "status.observedGeneration", observed))
+    assert (workload.settled, workload.counted, texts(workload.demand)["requests.cpu"]) == (False, True, "4")
 
 
 # --- what a rollout may make besides ---
