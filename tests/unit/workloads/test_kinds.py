@@ -127,7 +127,7 @@ def test_every_pod_of_every_group_counts(name, pods, cores):  # [K1, A1]
         ("raycluster", "spec.workerGroupSpecs.0.replicas", ..., 10),
         ("raycluster", "spec.workerGroupSpecs.0.replicas", 0, 10),
         ("raycluster", "spec.workerGroupSpecs.0.replicas", 99, 19),
-        ("raycluster", "spec.workerGroupSpecs.0.minReplicas", 20, 19),
+        ("raycluster", "spec.workerGroupSpecs.0.minReplicas", 20, 29),
         ("raycluster", "spec.workerGroupSpecs.0.suspend", True, 9),
         ("raycluster", "spec.workerGroupSpecs.1.numOfHosts", ..., 6),
         ("rayjob", "spec.suspend", True, 0),
