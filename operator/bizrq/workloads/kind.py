@@ -116,9 +116,37 @@ class PodGroupAt:
         return (self.replicas, *(each for _, each in (*self.requests, *self.limits)))
 
     def is_unseen_by(self, texts: Iterable[str]) -> bool:
-        """Whether none of these expressions looks into its template."""
-        into = re.compile(rf"\b{re.escape('.'.join(self.inside))}\s*[.\[]")
-        return not any(into.search(text.replace(".?", ".")) for text in texts)
+        """Whether none of these expressions can see what is inside its template.
+
+        One can that names a field in there, the template, or what this is a part of: that may go on under another name.
+        """
+        inside = {"object": (*(self.each or ()), *self.inside), "item": self.inside if self.each else ()}
+        return not any(_may_see(text, inside) for text in texts)
+
+
+_HAS: Final = re.compile(r"\bhas\(\s*(object|item)((?:\.\w+)+)\s*\)")
+"""Whether a field is there: that is known without what is in it."""
+
+_SELECTED: Final = re.compile(r"\b(object|item)\b((?:\s*\.\s*\??\s*\w+)*)\s*(\(?)")
+"""The fields that are selected from a variable one after the other; before a bracket, the last is a function."""
+
+
+def _may_see(text: str, inside: Mapping[str, At]) -> bool:
+    """Whether an expression may see what stands at a path, by the variable from which that goes."""
+
+    def fields(match: re.Match[str]) -> At:
+        return tuple(re.findall(r"\w+", match[2]))
+
+    def goes_in(match: re.Match[str]) -> bool:
+        path = inside[match[1]]
+        return len(fields(match)) > len(path) and fields(match)[: len(path)] == path
+
+    text = _HAS.sub(lambda match: match[0] if goes_in(match) else "", text)
+    for match in _SELECTED.finditer(text):
+        path, names = inside[match[1]], fields(match)[: -1 if match[3] else None]
+        if path and all(name == other for name, other in zip(path, names, strict=False)):
+            return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -193,22 +193,52 @@ def test_a_reason_that_cannot_be_told_does_not_matter_where_another_holds():
     assert asks(with_(raw, "status.conditions", finished("Failed"))) == (0, "0")
 
 
-def test_an_expression_may_look_into_a_template():
-    (kind,) = read_kinds(
-        """
-        kinds:
-          - group: example.com
-            version: v1
-            resource: widgets
-            kind: Widget
-            podGroups:
-              - template: spec.template
-                replicas: size(object.spec.?template.spec.containers.orValue([]))
-        """,
-        "f",
-    )
-    raw = {"metadata": {"uid": "u", "name": "w"}, "spec": {"template": manifest("statefulset")["spec"]["template"]}}
+@pytest.mark.parametrize(
+    "replicas",
+    [
+        "size(object.spec.?template.spec.containers.orValue([]))",
+        "size(object.spec.template.spec.containers)",
+        "has(object.spec.template.spec.containers) ? 1 : 7",
+        "has(object.spec.template) && has(object.spec.template.spec) ? 1 : 7",
+        "cel.bind(t, object.spec.template, has(t.spec) ? 1 : 7)",
+        "cel.bind(s, object.spec, size(s.template.spec.containers))",
+        'size(object["spec"]["template"].spec.containers)',
+        "size(object.spec[?'template'].?spec.containers.orValue([]))",
+        "object.?spec.orValue({}).template == {} ? 7 : 1",
+        "[object].map(o, size(o.spec.template.spec.containers))[0]",
+    ],
+)
+def test_an_expression_may_look_into_a_template_in_whatever_way(replicas):
+    kind, raw = widget(f"[{{template: spec.template, replicas: {replicas!r}}}]")
     assert texts(read_workload(raw, kind, DEFAULT_GPU_RESOURCES).demand)["pods"] == "1"
+
+
+@pytest.mark.parametrize(
+    "replicas",
+    [
+        "size(item.template.spec.containers)",
+        "cel.bind(i, item, size(i.template.spec.containers))",
+        "size(object.spec.groups.map(name, object.spec.groups[name].template.spec.containers))",
+        "object.spec.groups.all(name, has(object.spec.groups[name].template.spec)) ? 1 : 7",
+    ],
+)
+def test_so_may_one_of_an_item(replicas):
+    kind, raw = widget(f"[{{each: spec.groups, template: template, replicas: {replicas!r}}}]")
+    assert texts(read_workload(raw, kind, DEFAULT_GPU_RESOURCES).demand)["pods"] == "1"
+
+
+def test_what_no_expression_looks_into_is_not_translated_for_them():
+    """It takes most of the time."""
+    unseen = {kind.kind: len(kind.unseen) for kind in KINDS.values() if kind.pod_groups and kind.kind != "SparkApplication"}
+    assert all(unseen.values()), unseen
+
+
+def widget(groups):
+    """A kind with these groups of pods, and an object whose templates have one container."""
+    text = "kinds: [{group: example.com, version: v1, resource: widgets, kind: Widget, podGroups: " + groups + "}]"
+    template = manifest("statefulset")["spec"]["template"]
+    spec = {"template": template, "groups": {"a": {"template": template}}}
+    return read_kinds(text, "f")[0], {"metadata": {"uid": "u", "name": "w"}, "spec": spec}
 
 
 def test_a_group_without_a_template_has_no_pods():
