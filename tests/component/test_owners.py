@@ -175,12 +175,45 @@ async def test_what_stands_between_need_not_be_of_a_counted_kind(clock, widget, 
     assert [line.own for line in lines(webhook)] == own
 
 
+CRON_JOB_CONTROLLER = "system:serviceaccount:kube-system:cronjob-controller"
+NIGHTLY = ("batch/v1", "CronJob", "nightly")
+
+
+def cron_job(children="team"):
+    raw = workload("nightly", kind="CronJob", api_version="batch/v1", replicas=None, bizrq=None)
+    labels = {LABEL: children} if children else {}
+    return {**raw, "spec": {"jobTemplate": {"metadata": {"labels": labels}}}}
+
+
+def run(owner=NIGHTLY):
+    return owned(workload("run", kind="Job", api_version="batch/v1", replicas=None, template=FOUR_CORES), *owner)
+
+
 async def test_a_job_of_a_cron_job_is_counted_whoever_made_it(webhook):
     """[A8, A12] Its right was asked for on the CronJob."""
-    webhook.user = "system:serviceaccount:kube-system:cronjob-controller"
-    raw = workload("run", kind="Job", api_version="batch/v1", replicas=None, template=FOUR_CORES)
-    assert (await webhook.create(owned(raw, "batch/v1", "CronJob", "nightly"))).allowed
+    webhook.have(cron_job())
+    webhook.user = CRON_JOB_CONTROLLER
+    assert (await webhook.create(run())).allowed
     assert ([line.own for line in lines(webhook)], webhook.access.asked) == ([False], [])
+
+
+@pytest.mark.parametrize(
+    ("there", "owner"),
+    [
+        pytest.param([], NIGHTLY, id="of what is gone"),
+        pytest.param([cron_job()], (*NIGHTLY, "another"), id="of another UID"),
+        pytest.param([cron_job("other")], NIGHTLY, id="whose children are for another bizrq"),
+        pytest.param([cron_job(None)], NIGHTLY, id="whose children have no label"),
+    ],
+)
+async def test_a_label_that_the_owner_does_not_give_needs_the_right(webhook, there, owner):
+    """[A12] A TrainJob's controller takes labels from its TrainingRuntime, too, and of that nobody was asked."""
+    webhook.have(*there)
+    webhook.user = CRON_JOB_CONTROLLER
+    verdict = await webhook.create(run(owner))
+    assert not verdict.allowed
+    assert f'{CRON_JOB_CONTROLLER} may not use "team"' in verdict.message
+    assert lines(webhook) == []
 
 
 async def test_one_that_is_too_large_is_refused_whole(webhook):

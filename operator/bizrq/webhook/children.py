@@ -19,6 +19,7 @@ from bizrq.webhook.requesters import TrustedControllers
 from bizrq.webhook.review import Request
 from bizrq.workloads.kind import PODS_ID, Kind, Resource
 from bizrq.workloads.owner import LONGEST_CHAIN, Owner, controller_of
+from bizrq.workloads.read import child_label
 from bizrq.workloads.registry import between
 
 __all__ = ["Children", "Parentage"]
@@ -40,7 +41,7 @@ class Parentage:
     needs_use: bool
     """Whoever asks needs the right to use the bizrq that it names [A12].
 
-    Where its owner leaves the counting to its children, that was asked for when their label was written there.
+    Where its owner leaves the counting to its children and has their label, that was asked for when it was written.
     """
 
 
@@ -50,7 +51,7 @@ class Children:
     def __init__(self, kinds: Iterable[Kind], reads: Reads, trusted: TrustedControllers) -> None:
         kinds = tuple(kinds)
         self._counted = {kind.of_kind: kind for kind in kinds if not kind.children_counted}
-        self._leaving = {kind.of_kind for kind in kinds if kind.children_counted}
+        self._leaving = {kind.of_kind: kind for kind in kinds if kind.children_counted}
         self._owners: Mapping[tuple[str, str], Resource] = {
             each.of_kind: each for each in (*between(kinds), *self._counted.values())
         }
@@ -74,8 +75,19 @@ class Children:
             believed=believed,
             own=counted_kind and not believed,
             trusted=trusted,
-            needs_use=not (trusted and owner.of_kind in self._leaving),
+            needs_use=not (trusted and await self._has_given(owner, namespace, label)),
         )
+
+    async def _has_given(self, owner: Owner, namespace: str, label: str | None) -> bool:
+        """Whether an owner that leaves the counting to its children says itself that they have this label.
+
+        Its controller may take one from elsewhere, too, where nobody was asked about it: a TrainJob's from its runtime.
+        """
+        kind = self._leaving.get(owner.of_kind)
+        raw = None if kind is None else await self._reads.workload(kind, namespace, owner.name)
+        if kind is None or raw is None or raw["metadata"]["uid"] != owner.uid:
+            return False
+        return child_label(raw, kind) == label
 
     async def was_counted(self, raw: JSON, namespace: str) -> bool:
         """Whether ``raw``, a stored object with a label, is charged to the bizrq that it names by itself.
