@@ -100,7 +100,7 @@ class PodGroupAt:
     """From the object, or from the item; None: the amounts below stand for it."""
     each: At | None = None
     template_from: TemplateFrom | None = None
-    """Where the template is, if none stands in the object."""
+    """Where the template is, if the object refers to another one: even if one stands in the object, too."""
     requests: tuple[tuple[str, Expression], ...] = ()
     """Amounts by resource, where there is no template."""
     limits: tuple[tuple[str, Expression], ...] = ()

@@ -294,6 +294,8 @@ def _add_group(  # noqa: PLR0917  # one caller, right above
         pod = _stated(where, name, scope, reading)
     else:
         template, path = at(item, where.template), (*path, *where.template)
+        if where.template_from is not None and at(item, where.template_from.ref) is not None:
+            template = None  # Argo Rollouts, too, takes no other where there is a reference
         if template is None and where.template_from is not None:
             template, path = _referred(item, where.template_from, reading, referred)
         if template is None:

@@ -320,9 +320,13 @@ def test_a_rollout_that_refers_to_anything_else_is_not_counted(reference, why): 
     assert why in str(workload.problems[0])
 
 
-def test_a_template_of_its_own_comes_before_a_reference():
-    raw = with_(manifest("rollout"), "spec.workloadRef", manifest("rollout-by-reference")["spec"]["workloadRef"])
-    assert read(raw).needs == ()
+@pytest.mark.parametrize("template", [{}, {"spec": {"containers": []}}, {"spec": {"containers": [{"name": "tiny"}]}}])
+def test_a_reference_comes_before_a_template_of_its_own(template):
+    """Argo Rollouts goes by it where the template has no labels and annotations, and else makes no pods at all."""
+    raw = with_(manifest("rollout-by-reference"), "spec.template", template)
+    assert not read(raw).counted
+    deployment = {"spec": {"template": manifest("rollout")["spec"]["template"]}}
+    assert texts(read(raw, referred={WEB: deployment}).demand)["requests.cpu"] == "4"
 
 
 # --- a pod is its own template ---
