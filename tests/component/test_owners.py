@@ -282,6 +282,31 @@ async def test_an_owner_that_comes_later_is_asked_about(webhook, user):
     )
 
 
+@pytest.mark.parametrize(
+    ("cores", "fields", "own"),
+    [
+        pytest.param(4, {}, [], id="as large as those that its owner makes"),
+        pytest.param(3, {}, [], id="smaller"),
+        pytest.param(5, {}, [True], id="larger"),
+        pytest.param(4, {"overhead": {"cpu": "1"}}, [], id="with the overhead of a RuntimeClass"),
+        pytest.param(4, {"containers": []}, [], id="of nothing"),
+    ],
+)
+@pytest.mark.parametrize("label", ["team", None], ids=["of a counted owner", "over what stands between"])
+async def test_an_adopted_pod_is_counted_with_its_owner_if_it_is_like_those_that_this_makes(
+    webhook, cores, fields, own, label
+):
+    """[A8] Somebody else made it: a controller of tiny pods with its labels may adopt one of any size."""
+    webhook.have(replica_set(bizrq=label))
+    webhook.user = REPLICA_SET_CONTROLLER
+    old, new = a_pod(None, cores=cores, version=70), a_pod(cores=cores)
+    for raw in (old, new):
+        raw["spec"] = {**raw["spec"], **fields}
+    assert (await webhook.update(old, new)).allowed
+    assert [line.own for line in lines(webhook)] == own
+    assert webhook.access.asked == []
+
+
 async def test_an_owner_that_goes_is_never_held_up(webhook):
     """[A5, A8]"""
     webhook.store.away = True

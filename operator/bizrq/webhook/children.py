@@ -2,7 +2,8 @@
 
 A child is believed only if a trusted controller asks for it, and if its owner is there under the UID that it names, is
 of a counted kind and is labelled for the same bizrq: then it is counted there. In between may stand, without a label,
-what the description of the owner's kind names, and pods. From anyone else an ownerReference proves nothing. A kind with
+what the description of the owner's kind names, and pods. From anyone else an ownerReference proves nothing. A pod that
+is adopted was made by somebody else: it is believed if it holds no more than what its owner makes. A kind with
 ``children: counted`` leaves the counting to its children, whoever made them.
 """
 
@@ -15,11 +16,14 @@ from typing import Any
 from bizrq.cluster.reads import Reads
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.claims import owned_by_itself
+from bizrq.domain.demand import PodGroup, never_grows
+from bizrq.domain.pod_resources import held
+from bizrq.domain.pod_template import read_pod_spec
 from bizrq.webhook.requesters import TrustedControllers
 from bizrq.webhook.review import Request
 from bizrq.workloads.kind import PODS_ID, Kind, Resource
 from bizrq.workloads.owner import LONGEST_CHAIN, Owner, controller_of
-from bizrq.workloads.read import child_label
+from bizrq.workloads.read import child_label, read_templates
 from bizrq.workloads.registry import between
 
 __all__ = ["Children", "Parentage"]
@@ -70,6 +74,8 @@ class Children:
         counted_kind = owner.of_kind in self._owners
         label, namespace = (raw["metadata"].get("labels") or {}).get(LABEL), request.namespace
         believed = trusted and counted_kind and await self._bizrq_of(owner, namespace) == label
+        if believed and _is_adopted_pod(request, owner):
+            believed = await self._makes_pods_like(owner, namespace, raw)
         return Parentage(
             owner,
             believed=believed,
@@ -77,6 +83,16 @@ class Children:
             trusted=trusted,
             needs_use=not (trusted and await self._has_given(owner, namespace, label)),
         )
+
+    async def _makes_pods_like(self, owner: Owner, namespace: str, pod: JSON) -> bool:
+        """Whether a pod that an owner did not make holds no more than one of its template: then that stands for it."""
+        kind = self._counted.get(owner.of_kind)
+        raw = None if kind is None else await self._reads.workload(kind, namespace, owner.name)
+        if kind is None or raw is None or raw["metadata"]["uid"] != owner.uid:
+            return False
+        holds, _ = read_pod_spec({**pod["spec"], "overhead": None})  # that of its template is added later [P3]
+        adopted, templates = PodGroup(1, held(holds)), read_templates(raw, kind)[0]
+        return any(never_grows([PodGroup(1, each.group.pod)], [adopted]) for each in templates)
 
     async def _has_given(self, owner: Owner, namespace: str, label: str | None) -> bool:
         """Whether an owner that leaves the counting to its children says itself that they have this label.
@@ -131,3 +147,9 @@ class Children:
             passed.append(resource.id)
             above = controller_of(raw)
         return ""
+
+
+def _is_adopted_pod(request: Request, owner: Owner) -> bool:
+    """Whether this makes a stored pod the child of another owner."""
+    at, old = request.resource, request.old_object
+    return (at.group, at.resource) == ("", PODS_ID) and old is not None and controller_of(old) != owner
