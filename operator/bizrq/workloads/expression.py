@@ -25,7 +25,8 @@ _SHOWN: Final = 120
 _LONGEST: Final = 2000
 """Characters of an expression; a description is written by hand, and what is longer is a mistake."""
 
-_VARIABLES: Final = ("object", "item", "conditions")
+_WITHOUT_ITEM: Final = ("object", "conditions")
+_VARIABLES: Final = (*_WITHOUT_ITEM, "item")
 
 
 @final
@@ -70,7 +71,7 @@ class Scope:
 class Expression:
     """One expression, compiled."""
 
-    __slots__ = ("_compiled", "text")
+    __slots__ = ("_compiled", "needs_item", "text")
 
     def __init__(self, text: str, *types: str) -> None:
         """``types`` are those that its value may have: ``INT``, ``BOOL``, ``STRING``. Raises ``ExpressionError``."""
@@ -83,6 +84,8 @@ class Expression:
         except RuntimeError as error:
             msg = f"{text!r}: {_compiler_said(str(error))}"
             raise ExpressionError(msg) from error
+        self.needs_item = not _compiles(text, _WITHOUT_ITEM)
+        """Whether it says nothing but of an item."""
         of = self._compiled.return_type().name()
         if of not in {*types, "DYN"}:
             msg = f"{text!r}: its value is of type {of}, and must be of type {' or '.join(types)}"
@@ -131,10 +134,18 @@ class Expression:
             return Failure(self.text, _reason(str(error)))
 
 
+def _compiles(text: str, variables: tuple[str, ...]) -> bool:
+    try:
+        _environment(variables).compile(text)
+    except RuntimeError:
+        return False
+    return True
+
+
 @functools.cache
-def _environment() -> cel.Env:
+def _environment(variables: tuple[str, ...] = _VARIABLES) -> cel.Env:
     return cel.NewEnv(
-        variables=dict.fromkeys(_VARIABLES, cel.Type.DYN),
+        variables=dict.fromkeys(variables, cel.Type.DYN),
         extensions=[
             ext_bindings.ExtBindings(),
             ext_math.ExtMath(),

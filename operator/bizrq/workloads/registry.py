@@ -44,13 +44,18 @@ def load_kinds(more: Path | None = None) -> tuple[Kind, ...]:
         except OSError as error:
             msg = f"{more}: {error.strerror}"
             raise KindError(msg) from error
+        except UnicodeDecodeError as error:
+            msg = f"{more}: no text in UTF-8: {error.reason} at byte {error.start}"
+            raise KindError(msg) from error
         kinds += read_kinds(text, str(more))
-    seen = set()
+    seen: set[object] = set()
     for kind in kinds:
-        if kind.id in seen:
-            msg = f"{more}: {kind.id} is described already; describe each kind once"
-            raise KindError(msg)
-        seen.add(kind.id)
+        # By the plural objects are found, by the kind owners are: a wrong plural must not take the place of the right one.
+        for known, name in ((kind.id, kind.id), (kind.of_kind, f"the kind {kind.kind} of {kind.group or 'the core'}")):
+            if known in seen:
+                msg = f"{more}: {name} is described already; describe each kind once"
+                raise KindError(msg)
+            seen.add(known)
     return kinds
 
 
@@ -62,7 +67,7 @@ def between(kinds: Iterable[Kind]) -> tuple[Resource, ...]:
 def read_kinds(text: str, name: str) -> tuple[Kind, ...]:
     """The kinds of a YAML text; ``name`` is how errors call it. Raises ``KindError``."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _Strict)  # noqa: S506  # it is a safe loader
     except yaml.YAMLError as error:
         msg = f"{name}: no YAML: {error}"
         raise KindError(msg) from error
@@ -70,6 +75,17 @@ def read_kinds(text: str, name: str) -> tuple[Kind, ...]:
     listed = fields.take("kinds", list)
     fields.done()
     return tuple(_kind(each, f"{name}: kinds[{index}]") for index, each in enumerate(listed))
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML whose mappings have each field once; of two, others take the last and lose the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        names = [each.value for each, _ in node.value if isinstance(each, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 # --- reading, strictly -----------------------------------------------------------------------------------------------
@@ -83,7 +99,7 @@ class _Fields:
     """A mapping of a description, taken apart field by field; what is left over is an error."""
 
     def __init__(self, value: object, where: str) -> None:
-        self.where = where
+        self.where, self.has_item = where, False
         self.rest: dict[str, Any] = dict(value) if isinstance(value, Mapping) else self.fail("must be a mapping")
 
     def fail(self, why: str) -> NoReturn:
@@ -124,9 +140,12 @@ class _Fields:
         if not isinstance(text, str):
             self.fail(f"{field} must be an expression in quotes, not {text!r}")
         try:
-            return Expression(text, *types)
+            expression = Expression(text, *types)
         except ExpressionError as error:
             self.fail(f"{field} is no expression that can be used: {error}")
+        if expression.needs_item and not self.has_item:
+            self.fail(f"{field} speaks of item, which is there only in a group of pods with each")
+        return expression
 
     def expressions(self, field: str, *types: str) -> tuple[tuple[str, Expression], ...]:
         """A mapping of names to expressions."""
@@ -167,6 +186,8 @@ def _kind(value: object, where: str) -> Kind:
             _resource(each, f"{where}: between[{index}]") for index, each in enumerate(fields.take("between", list, []))
         ),
     )
+    if not result.children_counted and not result.pod_groups:
+        fields.fail("podGroups must have at least one group: objects without any would ask for nothing")
     if result.children_counted and (result.pod_groups or result.scale):
         fields.fail("children: counted leaves the counting to the children: podGroups and scale cannot be there")
     if result.children_counted != bool(result.child_labels):
@@ -190,6 +211,7 @@ def _named(fields: _Fields) -> Resource:
 
 def _pod_group(value: object, where: str) -> PodGroupAt:
     fields = _Fields(value, where)
+    fields.has_item = "each" in fields.rest
     reference = fields.take("templateFrom", Mapping, None)
     group = PodGroupAt(
         replicas=fields.expression("replicas", "INT"),

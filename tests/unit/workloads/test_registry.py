@@ -79,6 +79,29 @@ def test_a_kind_described_twice_is_refused(tmp_path):
         load_kinds(file)
 
 
+@pytest.mark.parametrize(
+    ("group", "plural", "kind", "message"),
+    [
+        ("apps", "deployment", "Deployment", "the kind Deployment of apps is described already"),
+        ("", "po", "Pod", "the kind Pod of the core is described already"),
+    ],
+)
+def test_a_kind_described_again_under_another_plural_is_refused(tmp_path, group, plural, kind, message):
+    """It would take the place of the right one where owners are looked up [A8]."""
+    file = tmp_path / "more.yaml"
+    text = WIDGET.replace("group: example.com", f"group: '{group}'").replace("kind: Widget", f"kind: {kind}")
+    file.write_text(text.replace("resource: widgets", f"resource: {plural}"))
+    with pytest.raises(KindError, match=rf"more\.yaml: {message}"):
+        load_kinds(file)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    file = tmp_path / "more.yaml"
+    file.write_bytes(WIDGET.encode() + b"# caf\xe9\n")
+    with pytest.raises(KindError, match=r"more\.yaml: no text in UTF-8: .* at byte"):
+        load_kinds(file)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(KindError, match=r"none\.yaml: No such file"):
         load_kinds(tmp_path / "none.yaml")
@@ -131,6 +154,22 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             ("object.spec.paused", "{path: spec.paused, is: true}"),
             r"nothingWhen\[0\] must be an expression in quotes, not {'path'",
             id="the form of earlier versions",
+        ),
+        pytest.param(
+            ("object.spec.worker.?replicas.orValue(1)", "item.?replicas.orValue(1)"),
+            r"podGroups\[0\]: replicas speaks of item, which is there only in a group of pods with each",
+            id="an item of nothing",
+        ),
+        pytest.param(
+            ("object.spec.paused", "item.paused"), r"nothingWhen\[0\] speaks of item", id="an item of the object"
+        ),
+        pytest.param(
+            ("    podGroups:", "    podGroups: []\n    podGroups:"), "f: no YAML: podGroups is there twice", id="a field twice"
+        ),
+        pytest.param(
+            (WIDGET[WIDGET.index("    podGroups:"):], "    podGroups: []\n"),
+            r"\(Widget\): podGroups must have at least one group",
+            id="no group of pods",
         ),
         pytest.param(
             ("object.spec.paused", "'" + "1 + " * 600 + "1 > 0'"), "longer than 2000 characters", id="a very long one"
