@@ -188,6 +188,9 @@ def _kind(value: object, where: str) -> Kind:
     )
     if not result.children_counted and not result.pod_groups:
         fields.fail("podGroups must have at least one group: objects without any would ask for nothing")
+    for place in (*(each.each or each.template or ("spec",) for each in result.pod_groups), result.scale or ("spec",)):
+        if place[0] != "spec":
+            fields.fail(f"{'.'.join(place)} is not in spec: changes of anything else are not reviewed")
     if result.children_counted and (result.pod_groups or result.scale):
         fields.fail("children: counted leaves the counting to the children: podGroups and scale cannot be there")
     if result.children_counted != bool(result.child_labels):

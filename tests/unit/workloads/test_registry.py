@@ -167,6 +167,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             ("    podGroups:", "    podGroups: []\n    podGroups:"), "f: no YAML: podGroups is there twice", id="a field twice"
         ),
         pytest.param(
+            ("spec.worker.template", "body.template"),
+            r"\(Widget\): body\.template is not in spec: changes of anything else are not reviewed",
+            id="a template that nobody would look at",
+        ),
+        pytest.param(
+            ("    podGroups:", "    scale: body.replicas\n    podGroups:"), r"body\.replicas is not in spec", id="a scale"
+        ),
+        pytest.param(
             (WIDGET[WIDGET.index("    podGroups:"):], "    podGroups: []\n"),
             r"\(Widget\): podGroups must have at least one group",
             id="no group of pods",
