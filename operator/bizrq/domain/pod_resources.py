@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from bizrq.domain.amounts import add_into, key_by_key_max
-from bizrq.domain.quantity import Quantity
+from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, NO_MODELS, keys_of_limit, keys_of_request
 
 __all__ = [
@@ -126,10 +126,9 @@ def _peak(
         if sidecar:
             add_into(sidecars, amounts)
             continue
-        # A plain one runs beside the sidecars started so far, and before all containers.
-        step = dict(sidecars)
-        add_into(step, amounts)
-        _raise_to(starting, step)
+        # A plain one runs beside the sidecars started so far, and before all containers. What it does not ask for itself
+        # is no peak: these sidecars, and more, run beside the containers, too.
+        _raise_to(starting, {name: sidecars.get(name, ZERO) + amount for name, amount in amounts.items()})
     add_into(together, sidecars)
     _raise_to(together, starting)
     return together
