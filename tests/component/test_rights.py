@@ -129,11 +129,12 @@ CRON_JOB_CONTROLLER = "system:serviceaccount:kube-system:cronjob-controller"
     ("user", "raw", "allowed"),
     [
         pytest.param(CRON_JOB_CONTROLLER, owned(JOB, "batch/v1", "CronJob", "nightly"), True, id="a child"),
-        pytest.param("system:kube-controller-manager", owned(JOB, "batch/v1", "CronJob", "nightly"), True, id="by another"),
+        pytest.param("system:kube-controller-manager", owned(JOB, "batch/v1", "CronJob", "nightly"), True,
+                     id="by another"),
         pytest.param(CRON_JOB_CONTROLLER, JOB, False, id="made by a trusted controller, and nobody's child"),
         pytest.param("alice", owned(JOB, "batch/v1", "CronJob", "nightly"), False, id="an owner anybody can write"),
-        pytest.param("system:serviceaccount:shop:cronjob-controller", owned(JOB, "batch/v1", "CronJob", "nightly"), False,
-                     id="of another namespace"),
+        pytest.param("system:serviceaccount:shop:cronjob-controller", owned(JOB, "batch/v1", "CronJob", "nightly"),
+                     False, id="of another namespace"),
     ],
 )  # fmt: skip
 async def test_children_made_by_trusted_controllers_need_no_right(webhook, user, raw, allowed):

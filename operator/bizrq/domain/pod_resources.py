@@ -126,8 +126,8 @@ def _peak(
         if sidecar:
             add_into(sidecars, amounts)
             continue
-        # A plain one runs beside the sidecars started so far, and before all containers. What it does not ask for itself
-        # is no peak: these sidecars, and more, run beside the containers, too.
+        # A plain one runs beside the sidecars started so far, and before all containers. What it does not ask for is no
+        # peak: these sidecars, and more, run beside the containers, too.
         _raise_to(starting, {name: sidecars.get(name, ZERO) + amount for name, amount in amounts.items()})
     add_into(together, sidecars)
     _raise_to(together, starting)

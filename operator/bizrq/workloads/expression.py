@@ -49,19 +49,19 @@ class Failure:
 class Scope:
     """What expressions see of one object; it is translated once, whatever their number."""
 
-    __slots__ = ("_activation", "_seen")
+    __slots__ = ("_activation", "_conditions", "_raw")
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        """Of ``raw`` as a whole; for one of its items see ``of``."""
-        self._seen: Mapping[str, Any] = {"object": raw, "item": None, "conditions": _true(raw)}
-        self._activation = _environment().Activation(self._seen)
+    def __init__(self, raw: Mapping[str, Any], item: object = None, conditions: list[str] | None = None) -> None:
+        """``item`` is one item of a list, or one value of a map, where a group of pods stands for each.
+
+        ``conditions`` are the true ones of ``raw``, where they are known.
+        """
+        self._raw, self._conditions = raw, _true(raw) if conditions is None else conditions
+        self._activation = _environment().Activation({"object": raw, "item": item, "conditions": self._conditions})
 
     def of(self, item: object) -> Scope:
-        """The same with one item of a list, or one value of a map, where a group of pods stands for each."""
-        scope = Scope.__new__(Scope)
-        scope._seen = {**self._seen, "item": item}
-        scope._activation = _environment().Activation(scope._seen)
-        return scope
+        """The same object with one of its items."""
+        return Scope(self._raw, item, self._conditions)
 
     def value_of(self, compiled: cel.Expression) -> cel.Value:
         """What an expression says, as the library has it; an error is a value, too."""

@@ -50,8 +50,9 @@ def load_kinds(more: Path | None = None) -> tuple[Kind, ...]:
         kinds += read_kinds(text, str(more))
     seen: set[object] = set()
     for kind in kinds:
-        # By the plural objects are found, by the kind owners are: a wrong plural must not take the place of the right one.
-        for known, name in ((kind.id, kind.id), (kind.of_kind, f"the kind {kind.kind} of {kind.group or 'the core'}")):
+        # By the plural objects are found, by the kind owners are: a wrong plural must not take the right one's place.
+        of_kind = f"the kind {kind.kind} of {kind.group or 'the core'}"
+        for known, name in ((kind.id, kind.id), (kind.of_kind, of_kind)):
             if known in seen:
                 msg = f"{more}: {name} is described already; describe each kind once"
                 raise KindError(msg)

@@ -229,7 +229,9 @@ def test_so_may_one_of_an_item(replicas):
 
 def test_what_no_expression_looks_into_is_not_translated_for_them():
     """It takes most of the time."""
-    unseen = {kind.kind: len(kind.unseen) for kind in KINDS.values() if kind.pod_groups and kind.kind != "SparkApplication"}
+    unseen = {
+        kind.kind: len(kind.unseen) for kind in KINDS.values() if kind.pod_groups and kind.kind != "SparkApplication"
+    }
     assert all(unseen.values()), unseen
 
 
@@ -261,7 +263,12 @@ def test_more_groups_than_can_be_read_in_time_are_not_counted(name, path, groups
 
 def test_the_conditions_of_an_object_are_looked_through_once_whatever_its_groups(monkeypatch):
     looks = []
-    monkeypatch.setattr(expression, "_true", lambda raw: looks.append(raw) or [])
+
+    def true_ones(raw):
+        looks.append(raw)
+        return []
+
+    monkeypatch.setattr(expression, "_true", true_ones)
     read(with_(manifest("tfjob"), "spec.tfReplicaSpecs", {f"g{index}": {"template": {}} for index in range(9)}))
     assert len(looks) == 1
 

@@ -164,7 +164,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             ("object.spec.paused", "item.paused"), r"nothingWhen\[0\] speaks of item", id="an item of the object"
         ),
         pytest.param(
-            ("    podGroups:", "    podGroups: []\n    podGroups:"), "f: no YAML: podGroups is there twice", id="a field twice"
+            ("    podGroups:", "    podGroups: []\n    podGroups:"),
+            "f: no YAML: podGroups is there twice",
+            id="a field twice",
         ),
         pytest.param(
             ("spec.worker.template", "body.template"),
@@ -172,10 +174,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
             id="a template that nobody would look at",
         ),
         pytest.param(
-            ("    podGroups:", "    scale: body.replicas\n    podGroups:"), r"body\.replicas is not in spec", id="a scale"
+            ("    podGroups:", "    scale: body.replicas\n    podGroups:"),
+            r"body\.replicas is not in spec",
+            id="a scale",
         ),
         pytest.param(
-            (WIDGET[WIDGET.index("    podGroups:"):], "    podGroups: []\n"),
+            (WIDGET[WIDGET.index("    podGroups:") :], "    podGroups: []\n"),
             r"\(Widget\): podGroups must have at least one group",
             id="no group of pods",
         ),
