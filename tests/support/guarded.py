@@ -31,7 +31,7 @@ JSON = dict[str, Any]
 WITHIN: Final = 60.0
 """Seconds that a busy machine may take for what must happen."""
 
-RECOUNT_SECONDS: Final = 2
+RECOUNT_SECONDS: Final = 1
 
 RUN, TERMINATE, END = (f"testbed.bizrq.io/{name}" for name in ("run-seconds", "terminate-seconds", "end"))
 
