@@ -112,7 +112,7 @@ class Controller:
 
     def replica_set(self, raw: JSON) -> None:
         """A ReplicaSet, or what else stands between a workload and its pods, was added or changed."""
-        self.between[raw["kind"]].changed(owned_object(raw), self.clock.now())
+        self.between[raw.get("kind", "ReplicaSet")].changed(owned_object(raw), self.clock.now())
 
     def workload(self, raw: JSON) -> None:
         """A labelled workload was added or changed."""

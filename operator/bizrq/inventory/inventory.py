@@ -288,8 +288,13 @@ class Inventory:
 
     def _stays_of(self, pod: Pod) -> tuple[Stay, ...]:
         """Where a pod belongs: it may be a workload of its own; else its owner is one, or what that one belongs to."""
+        self.owners.pod_known(pod.uid)
         own = self.homes.of(pod.uid, pod.uid, pod.namespace, pod.created)
-        pod.alone = bool(own)
+        was_child, pod.alone = not pod.alone and bool(pod.stays), bool(own)
+        if own and (was_child or pod.kept) and pod.stays[-1].home.bizrq == own[-1].home.bizrq:
+            workload = self.workloads.get(pod.uid)
+            pod.kept = workload is None or not self._children.is_marked(workload)
+            return () if pod.kept else own  # its owner is gone: it keeps the home that it had with it [C7]
         if own or pod.owner is None:
             return own
         uid = self.owners.workload_of(pod.owner)

@@ -52,7 +52,7 @@ class Uncovered:
         self._floor = max(self._floor, floor)
 
     def disown(self) -> None:
-        """Nothing could be replayed from the floor, which may be a lie: it covers nothing until one is higher."""
+        """Nothing could be replayed from the floor, which may be a lie: until a higher one is read, it is none."""
         self._floor = NEVER
 
     def oldest(self) -> int | None:
