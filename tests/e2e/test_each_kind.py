@@ -69,8 +69,8 @@ def releases_as_pods_leave(bed, team, space, *, left):
         return [each for each in bed.pods(space, "Running") if "deletionTimestamp" in each["metadata"]]
 
     there = len(bed.pods(space))
+    team.stays(cores(there))
     while there > left:
-        team.stays(cores(there))
         bed.let_go(wait_until(leaving, "a pod is to leave", WITHIN)[0])
         there -= 1
         wait_until(lambda: len(bed.pods(space)) == there, "it leaves", WITHIN)  # noqa: B023  # called before it changes

@@ -163,11 +163,11 @@ class Guarded:
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, state: Path, pieces: Sequence[str] = ()) -> Iterator[Self]:
-        """Start all of it; ``pieces`` are those of other projects."""
+    def started(cls, state: Path, pieces: Sequence[str] = (), arguments: Sequence[str] = ()) -> Iterator[Self]:
+        """Start all of it; ``pieces`` are those of other projects, ``arguments`` those of the webhooks."""
         with Cluster(state, pieces=pieces) as cluster:
             controller = cluster.start_operator([f"--resync-seconds={RECOUNT_SECONDS}"])
-            with cluster.start_webhooks() as webhooks, client(cluster.kubeconfig) as api:
+            with cluster.start_webhooks(arguments=arguments) as webhooks, client(cluster.kubeconfig) as api:
                 webhooks.install()
                 yield cls(cluster, api, controller)
 
