@@ -174,6 +174,7 @@ async def test_one_that_is_too_large_is_refused_whole(webhook):
     """[A2, A8]"""
     verdict = await webhook.create(a_pod(WEB, cores=100))
     assert verdict.message.startswith("exceeded quota: team, requested: limits.cpu=100, used: limits.cpu=0")
+    assert "replica" not in verdict.message, "a pod cannot be had smaller"
     assert lines(webhook) == []
 
 
