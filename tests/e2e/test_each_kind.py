@@ -235,7 +235,7 @@ def test_a_cron_job_whose_jobs_would_not_be_counted_is_refused_with_the_line_to_
     """[A8]"""
     refusal = bed.refusal(raw=cron_job(space, team, NEVER, labelled=False))
     assert "spec.jobTemplate.metadata.labels" in refusal
-    assert f'{LABEL}: {team.name}' in refusal.replace('"', "")
+    assert f"{LABEL}: {team.name}" in refusal
     bed.create(cron_job(space, team, NEVER))
 
 
@@ -279,7 +279,7 @@ def test_a_bare_pod_holds_its_quota_until_it_ends(bed, team, space, end):
     one = bed.create(pod(space, team, "one", "6", restartPolicy="Never"))
     assert team.used(*alone) == alone
     refusal = bed.refusal(raw=pod(space, team, "two", "5"))
-    assert f"exceeded quota: {team.name}, requested: limits.cpu=5, used: limits.cpu=6, limited: limits.cpu=10" in refusal
+    assert f"exceeded quota: {team.name}, requested: limits.cpu=5, used: limits.cpu=6" in refusal
     bed.until_running(space, 1)
     team.stays(alone)
     bed.finish(one, end)

@@ -23,9 +23,9 @@ FULL = {CPU: "4", "pods": "4", COUNT: "1"}
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory):
-    trusted = ",".join([*DEFAULT_TRUSTED_CONTROLLERS, ARGO])
-    with Guarded.started(tmp_path_factory.mktemp("rollouts"), ["rollouts"], [f"--trusted-controllers={trusted}"]) as bed:
-        yield bed
+    trusted = "--trusted-controllers=" + ",".join([*DEFAULT_TRUSTED_CONTROLLERS, ARGO])
+    with Guarded.started(tmp_path_factory.mktemp("rollouts"), ["rollouts"], [trusted]) as started:
+        yield started
 
 
 @pytest.fixture

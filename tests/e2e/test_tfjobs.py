@@ -22,9 +22,9 @@ HARD = {CARDS: "8", A30: "3", CPU: "4", "pods": "8", COUNT: "4", f"cash/{CARDS}"
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory):
-    trusted = ",".join([*DEFAULT_TRUSTED_CONTROLLERS, KUBEFLOW])
-    with Guarded.started(tmp_path_factory.mktemp("tfjobs"), ["tfjob"], [f"--trusted-controllers={trusted}"]) as bed:
-        yield bed
+    trusted = "--trusted-controllers=" + ",".join([*DEFAULT_TRUSTED_CONTROLLERS, KUBEFLOW])
+    with Guarded.started(tmp_path_factory.mktemp("tfjobs"), ["tfjob"], [trusted]) as started:
+        yield started
 
 
 @pytest.fixture
