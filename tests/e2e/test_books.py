@@ -1,5 +1,6 @@
 """Hours over a restore: `bizrq books` on the real API server, with the operator as its own process [C4, T7]."""
 
+import functools
 import subprocess
 
 import pytest
@@ -80,10 +81,14 @@ def spend(admin, namespace, group, seconds):
     wait_until(lambda: ledger(group) > 0 and group.status()["cash"]["rate"][CPU] == "0", "its hours are booked", 20)
 
 
+def is_gone(group):
+    return not group.exists()
+
+
 def delete_all(groups):
     for each in reversed(groups):
         each.delete()
-        wait_until(lambda each=each: not each.exists(), f"{each.name} is gone", 30)
+        wait_until(functools.partial(is_gone, each), f"{each.name} is gone", 30)
 
 
 def test_a_whole_tree_deleted_restored_from_manifests_and_imported_shows_the_same_figures(

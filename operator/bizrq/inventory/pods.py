@@ -92,6 +92,15 @@ class Pods:
             return any(pod.interval.start is not None for pod in pods)
         return any((pod.created if pod.interval.start is None else pod.interval.start) < before for pod in pods)
 
+    def starts_of_staying(self, controllers: Iterable[str]) -> list[int]:
+        """When those pods of these controllers got their nodes that have neither ended nor are being deleted."""
+        return [
+            pod.interval.start
+            for owner in controllers
+            for pod in self._controlled_by(owner)
+            if pod.interval.start is not None and pod.stays_on
+        ]
+
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
 
@@ -226,6 +235,11 @@ class Pods:
 
     # --- attribution ---
 
+    def strays_stay_unknown(self) -> None:
+        """The owners of pods that were replayed cannot be told: whose they were nobody knows [C6]."""
+        if self.known_since is not None:
+            self.known_since = max(self.known_since, self.strays.newest or 0)
+
     def owner_known(self, owner: str) -> None:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
         for pod in list(self._by_owner.get(owner, ())):
@@ -328,13 +342,12 @@ class Pods:
         stays = self._stays_of(pod)
         if not stays or stays is pod.stays:
             return  # it keeps what it has where its workload is forgotten [C7]
-        left = {stay.home.bizrq for stay in pod.stays}
-        pod.stays = stays
+        before, pod.stays = pod.stays, stays
         if pod.held is not None:
             pod.amounts = self.holdings.amounts(pod.held, stays[-1].home.models)
         for stay in stays:
             self._by_bizrq.setdefault(stay.home.bizrq, set()).add(pod)
-            left.discard(stay.home.bizrq)
+        left = {stay.home.bizrq for stay in before} - {stay.home.bizrq for stay in stays} if before else ()
         for bizrq in left:
             self._leave(pod, bizrq)
             self.stirred.add(bizrq)

@@ -67,7 +67,7 @@ def test_whatever_the_pods_did_each_second_is_charged_once_or_lies_in_the_gap(se
     pods = []
     for number in range(rng.randint(1, 12)):
         start = rng.randint(began - 100, now)
-        end = start + rng.randint(0, 3000) if rng.random() < 0.7 else None
+        end: int | None = start + rng.randint(0, 3000) if rng.random() < 0.7 else None
         pods.append(Charged(cpu(rng.randint(1, 9)), Interval(start=start, end=end), number))
 
     def booked(books, since, at):
@@ -82,7 +82,7 @@ def test_whatever_the_pods_did_each_second_is_charged_once_or_lies_in_the_gap(se
     own = booked(Books(), created, looked) if rng.random() < 0.5 else Books(seen=Seen(created, created))
     new = replace(team(created=created), books=own)
     after = booked(restored(new, Period(created), given, How.ADD), created, now)
-    cost = [(each.amounts[CPU], each.interval.start, min(each.interval.end or now, now)) for each in pods]
+    cost = [(each.amounts[CPU], each.interval.start or 0, min(each.interval.end or now, now)) for each in pods]
     charged = sum(
         amount * (_in(start, stop, began, exported) + _in(start, stop, created, now)) for amount, start, stop in cost
     )
@@ -94,7 +94,8 @@ def test_whatever_the_pods_did_each_second_is_charged_once_or_lies_in_the_gap(se
 
 
 def _is_over(pod, at):
-    return pod.interval.end is not None and pod.interval.end <= at
+    end = pod.interval.end
+    return end is not None and end <= at
 
 
 def _in(start, stop, low, high):
