@@ -401,12 +401,15 @@ def test_no_kind_has_a_free_ride_behind_an_owner(bed, team, namespace, harmless,
         "a ConfigMap": owned_by(bed.create(configured, "admin")),
         "a Deployment without a label": owned_by(bed.create(web(None, namespace, name="plain"))),
     }
-    template = {"metadata": {"labels": {"app": "huge"}}, "spec": spec("100")}
-    of = {"template": template, "selector": {"matchLabels": {"app": "huge"}}}
-    of |= {"serviceName": "huge"} if kind == "StatefulSet" else {}
-    of |= {"selector": {"app": "huge"}} if kind == "ReplicationController" else {}
-    of = {"template": {**template, "spec": spec("100", restartPolicy="Never")}} if kind == "Job" else of
-    of = spec("100") if kind == "Pod" else of
+    labels = {"app": "huge"}
+    template = {"metadata": {"labels": labels}, "spec": spec("100")}
+    specs = {
+        "Pod": spec("100"),
+        "Job": {"template": {"spec": spec("100", restartPolicy="Never")}},
+        "ReplicationController": {"template": template, "selector": labels},
+        "StatefulSet": {"template": template, "selector": {"matchLabels": labels}, "serviceName": "huge"},
+    }
+    of = specs.get(kind, {"template": template, "selector": {"matchLabels": labels}})
     for said, owner in owners.items():
         metadata = {"name": "huge", "namespace": namespace, "labels": {LABEL: team.name}, "ownerReferences": [owner]}
         with pytest.raises(KubectlFailed) as refused:

@@ -9,7 +9,7 @@ from bizrq.domain.bizrq import LABEL
 from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS
 from tests.support.guarded import HELD, WITHIN, Guarded, guarded, pod_spec
 from tests.support.instants import CPU
-from tests.support.kube import wait_until
+from tests.support.kube import parse_time, wait_until
 from tests.support.recorder import Cost, Recorder, end_of, start_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420), pytest.mark.parts("training")]
@@ -78,6 +78,13 @@ def until_over(bed, space, end):
     wait_until(lambda: end in conditions(bed, space), f"the job is {end}", WITHIN)
 
 
+def time_of(bed, space, condition):
+    """When it became so."""
+    status = bed.get("tfjob", "train", f"--namespace={space}")["status"]
+    (found,) = (each for each in status["conditions"] if each["type"] == condition)
+    return parse_time(found["lastTransitionTime"])
+
+
 def leaving(bed, space):
     """Names of the pods that are held in their termination."""
     pods = bed.pods(space, "Running")
@@ -90,7 +97,9 @@ def cost_of(recorder, space):
     for life in recorder.lives.values():
         if life.last["metadata"]["namespace"] == space and life.last["metadata"]["name"].startswith("train-worker"):
             seconds, off = life.seconds()
-            assert seconds == end_of(life.last) - start_of(life.last), "to its finishedAt"
+            start, end = start_of(life.last), end_of(life.last)
+            assert start is not None
+            assert end == start + seconds, "to its finishedAt"
             cost.pods += 1
             cost.decided_by_arrival += off
             cost.exact += Counter({CARDS: 1000 * seconds, A30: 1000 * seconds})
@@ -200,6 +209,10 @@ def test_its_quota_falls_and_its_hours_stop_when_its_pods_end_and_not_when_the_j
             return len(lives) == 4 and all(end_of(each) for each in lives)
 
         wait_until(ended, "the recorder saw all pods end", WITHIN)
+        over = time_of(bed, space, end)
+        ends = {each.last["metadata"]["name"]: end_of(each.last) for each in recorder.lives.values()
+                if each.last["metadata"]["namespace"] == space}  # fmt: skip
+        assert {name for name, at in ends.items() if at > over} == still, "they ended after the job"
         cost = cost_of(recorder, space)
         assert (cost.pods, cost.decided_by_arrival) == (3, 0)
         team.bizrq.until_ledger_says(cost, WITHIN)
