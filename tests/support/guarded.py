@@ -65,7 +65,7 @@ class Team:
         """Wait until ``used`` is this."""
         with contextlib.suppress(AssertionError):
             wait_until(lambda: self.used(*figures) == figures, "used", seconds)
-        assert self.used(*figures) == figures
+        self._is(figures)
 
     def stays(self, figures: Mapping[str, str]) -> None:
         """Wait until ``used`` is this; it must be so as long as the controller counts everything anew twice."""
@@ -73,11 +73,15 @@ class Team:
         begun = self._recounts()
 
         def twice() -> bool:
-            assert self.used(*figures) == figures
+            self._is(figures)
             return self._recounts() >= begun + 2
 
         wait_until(twice, "two recounts", WITHIN)
-        assert self.used(*figures) == figures
+        self._is(figures)
+
+    def _is(self, figures: Mapping[str, str]) -> None:
+        seen = self.used(*figures)
+        assert seen == figures, f"used of {self.name} is {seen}, not {dict(figures)}"
 
     def until_settled(self) -> None:
         """Wait until everything that was granted was seen."""
