@@ -7,7 +7,7 @@ kind and field, and of an expression what is wrong with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
@@ -17,7 +17,7 @@ import yaml
 from bizrq.workloads.expression import Expression, ExpressionError
 from bizrq.workloads.kind import PODS_ID, At, Kind, PodGroupAt, Resource, TemplateFrom
 
-__all__ = ["KindError", "between", "built_in", "built_in_text", "load_kinds", "read_kinds"]
+__all__ = ["KindError", "between", "built_in", "built_in_text", "lenders", "load_kinds", "read_kinds"]
 
 
 @final
@@ -51,7 +51,30 @@ def load_kinds(more: Path | None = None) -> tuple[Kind, ...]:
             msg = f"{more}: {kind.id} is described already; describe each kind once"
             raise KindError(msg)
         seen.add(kind.id)
+    _check_lenders(kinds)
     return kinds
+
+
+def _check_lenders(kinds: Sequence[Kind]) -> None:
+    """A template that is had from another object must be that of a group of pods of a counted kind."""
+    counted = {(each.id, each.version): each for each in kinds}
+    for kind in kinds:
+        for group in kind.pod_groups:
+            borrowed = group.template_from
+            if borrowed is None:
+                continue
+            lender = counted.get((borrowed.resource.id, borrowed.resource.version))
+            if lender is None or lender.place_of(borrowed.template) is None:
+                msg = (
+                    f"{kind.id}: templateFrom: {'.'.join(borrowed.template)} of {borrowed.resource.id} in "
+                    f"{borrowed.resource.version} is no template of a kind that is counted; describe that kind too"
+                )
+                raise KindError(msg)
+
+
+def lenders(kinds: Iterable[Kind]) -> frozenset[str]:
+    """The ids of the kinds whose templates objects of other kinds may have for their own."""
+    return frozenset(each.id for kind in kinds for each in kind.borrows_from)
 
 
 def between(kinds: Iterable[Kind]) -> tuple[Resource, ...]:
