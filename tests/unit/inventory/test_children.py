@@ -53,7 +53,7 @@ def counted(*events):
     """The total of the bizrq after these events, the same in whatever order they come."""
     totals = []
     for order in itertools.permutations(events):
-        inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: 0)
+        inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: 0, ())
         for event in order:
             event(inventory)
         totals.append(texts(inventory.workloads.total("team")))
@@ -106,7 +106,7 @@ def test_two_that_own_each_other_are_both_counted():
     events = [see(replica_set(ref("ReplicaSet", "b"))),
               see(workload("b", kind="ReplicaSet", template=CORE, controller=ref("ReplicaSet", "web-1")))]  # fmt: skip
     for order in (events, events[::-1]):
-        inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: 0)
+        inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: 0, ())
         for event in order:
             event(inventory)
         assert texts(inventory.workloads.total("team"))["count/replicasets.apps"] == "2"
@@ -115,7 +115,7 @@ def test_two_that_own_each_other_are_both_counted():
 def test_a_child_is_counted_once_its_owner_is_gone_or_its_own_reference_is():
     """[A8] and wakes the bizrq."""
     woken: list[str] = []
-    inventory = Inventory(woken.append, DEFAULT_GPU_RESOURCES, lambda: 0)
+    inventory = Inventory(woken.append, DEFAULT_GPU_RESOURCES, lambda: 0, ())
     for event in (see(web()), see(child(ref("Deployment", "web")))):
         event(inventory)
     woken.clear()
@@ -130,7 +130,7 @@ def test_a_child_is_counted_once_its_owner_is_gone_or_its_own_reference_is():
 
 def test_a_mark_that_is_gone_marks_nobody():
     """[A8]"""
-    inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: 0)
+    inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: 0, ())
     for event in (see(web()), see(child(ref("Deployment", "web"))), mark(child(), "pods")):
         event(inventory)
     inventory.put_bizrq(read(bizrq("team", status={"claims": []}, version=10)))
