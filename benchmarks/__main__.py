@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from benchmarks.b1_admission import measure as admission
 from benchmarks.b2_first_sync import measure as first_sync
+from benchmarks.b4_accrual import measure as accrual
+from benchmarks.b6_stream import measure as stream
 from benchmarks.b7_quantities import measure as quantities
 from benchmarks.b8_expressions import measure as expressions
 from benchmarks.harness import Table, keep, machine, shown
@@ -15,6 +17,8 @@ from benchmarks.harness import Table, keep, machine, shown
 BENCHMARKS: Final[Mapping[str, tuple[str, Callable[[bool], tuple[Table, dict[str, Any]]]]]] = {
     "b1": ("creates of Deployments that bizrq decides on", admission),
     "b2": ("the first list of all pods, and their watch", first_sync),
+    "b4": ("the books of a cluster where nothing changes", accrual),
+    "b6": ("a million pods that come and go", stream),
     "b7": ("quantities, and the demand of a template", quantities),
     "b8": ("expressions that describe kinds of workload", expressions),
 }

@@ -85,7 +85,7 @@ class Stalls:
 async def ours(client: Client, cluster: Cluster) -> dict[str, Any]:
     """Sync ReplicaSets, then pods, then take the events of the watch; through the controller's own parts."""
     woken: set[str] = set()
-    inventory = Inventory(woken.add, DEFAULT_GPU_RESOURCES, SystemClock().now, ())
+    inventory = Inventory(woken.add, DEFAULT_GPU_RESOURCES, SystemClock().now)
     _put_workloads(inventory, cluster)
     clock = SystemClock()
     sink = inventory.owners.sink(REPLICA_SETS)

@@ -38,6 +38,7 @@ class Child:
     proc: Proc
     since: float
     log: str
+    argv: list[str]
     env: dict[str, str]
     grace: float  # seconds that it has to end by itself when everything is stopped
     exit: int | None = None
@@ -137,7 +138,7 @@ class Supervisor:
                 return self._start(request["name"], request["argv"], request["env"], request["grace"])
             case "again":
                 child = self.children[request["name"]]
-                return self._start(request["name"], list(map(str, child.process.args)), child.env, child.grace)
+                return self._start(request["name"], child.argv, child.env, child.grace)
             case "signal":
                 child = self.children[request["name"]]
                 child.wanted |= request["number"] not in _NO_END
@@ -172,7 +173,7 @@ class Supervisor:
             )
         proc = Proc.of(process.pid) or Proc(process.pid, "ended at once")
         self.children.pop(name, None)  # started anew, it is stopped before what was started before
-        self.children[name] = Child(process, proc, time.time(), str(log), env, grace)
+        self.children[name] = Child(process, proc, time.time(), str(log), argv, env, grace)
         self.write()
         return self.children[name].as_json()
 

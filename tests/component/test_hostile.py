@@ -140,13 +140,13 @@ async def test_cash_keys_without_hours_go_with_their_place_in_hard(controller, s
 
 
 async def test_templates_and_models_without_end_do_not_fill_the_memory(controller, monkeypatch):
-    from bizrq.inventory import pods
+    from bizrq.inventory import holdings
 
-    monkeypatch.setattr(pods, "_AMOUNTS", 10)
+    monkeypatch.setattr(holdings, "_AMOUNTS", 10)
     for number in range(50):
         controller.workload(job(f"j{number}", cpu_type=f"m{number}"))
         controller.pod(job_pod(f"p{number}", of=f"j{number}", scheduled=NOW, version=60 + number))
-    assert len(controller.inventory.pods._amounts) <= 10
+    assert len(controller.inventory.pods.holdings._amounts) <= 10
 
 
 async def test_writes_that_fail_are_tried_again_after_ever_longer_waits(store, clock, monkeypatch):

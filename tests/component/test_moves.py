@@ -112,6 +112,21 @@ async def test_both_keep_the_move_until_the_pods_scheduled_before_it_are_gone(co
     assert (ledger(store, "old"), ledger(store, "new")) == (50 * SECOND, (15 + 10) * SECOND)
 
 
+async def test_that_a_pod_was_scheduled_before_the_move_may_be_told_after_the_writes(controller, store, clock):
+    """[C7] pods come by another watch than workloads."""
+    controller.pod_deleted(job_pod("a", scheduled=NOW, created=NOW, finished=[NOW], phase="Failed", version=91))
+    waiting = job_pod("b", phase="Pending", created=NOW + 10, version=92)
+    del waiting["spec"]["nodeName"]
+    controller.pod(waiting)
+    await moved(controller, clock)
+    for name in ("new", "old", "new"):
+        await controller.write(name)
+    controller.pod(job_pod("b", created=NOW + 10, scheduled=NOW + 20, version=93))
+    for name in ("old", "new"):
+        await controller.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == (30 * SECOND, 10 * SECOND)
+
+
 @pytest.mark.parametrize("written", [True, False], ids=["after both writes", "before any write"])
 async def test_a_restart_knows_the_same(controller, store, clock, written):
     """[C7] by the lines, or by the claim that is still open."""

@@ -116,6 +116,52 @@ async def test_a_child_of_a_kind_that_is_never_counted_needs_no_mark(webhook, ki
     assert [line.own for line in lines(webhook)] == [False]
 
 
+RAY_JOB = ("ray.io/v1", "RayJob", "train")
+RAY_CLUSTER = ("ray.io/v1", "RayCluster", "ray")
+KUBERAY = "system:serviceaccount:ray:kuberay"
+
+
+def of_ray(kind, name, group, owner=None):
+    raw = workload(name, kind=kind, api_version="ray.io/v1", bizrq=group)
+    head = {"headGroupSpec": {"template": {"spec": FOUR_CORES}}}
+    raw["spec"] = {"rayClusterSpec": head} if kind == "RayJob" else head
+    return owned(raw, *owner) if owner else raw
+
+
+def ray_cluster(group="team"):
+    return of_ray("RayCluster", "ray", group, RAY_JOB)
+
+
+@pytest.mark.parametrize(
+    ("user", "raw", "own"),
+    [
+        pytest.param(KUBERAY, ray_cluster(), [], id="a RayCluster with its RayJob's label"),
+        pytest.param(KUBERAY, a_pod(RAY_CLUSTER), [], id="a pod over a RayCluster without a label"),
+        pytest.param("alice", ray_cluster(), [True], id="a RayCluster by somebody else"),
+        pytest.param(KUBERAY, a_pod(("batch/v1", "Job", "by-hand")), [True],
+                     id="a pod over what stands between in other kinds only"),
+        pytest.param(KUBERAY, a_pod(("v1", "Pod", "bare")), [True], id="of a pod, which stands for nothing but itself"),
+    ],
+)  # fmt: skip
+async def test_a_child_that_is_of_a_counted_kind_itself_is_counted_once(clock, user, raw, own):
+    """[A8] with its owner, over what the description of the owner's kind names."""
+    webhook = PolicyWebhook(clock, trusted={KUBERAY})
+    by_hand = workload("by-hand", kind="Job", api_version="batch/v1", replicas=None, bizrq=None)
+    webhook.have(
+        counted(HARD),
+        web(),
+        of_ray("RayJob", "train", "team"),
+        ray_cluster(None),
+        owned(by_hand, *WEB),
+        pod("bare", spec=ONE_CORE, labels={LABEL: "team"}),
+    )
+    for each in ("alice", KUBERAY):
+        webhook.access.give(each, "use")
+    webhook.user = user
+    assert (await webhook.create(raw)).allowed
+    assert [line.own for line in lines(webhook)] == own
+
+
 async def test_a_job_of_a_cron_job_is_counted_whoever_made_it(webhook):
     """[A8, A12] Its right was asked for on the CronJob."""
     webhook.user = "system:serviceaccount:kube-system:cronjob-controller"
@@ -128,6 +174,7 @@ async def test_one_that_is_too_large_is_refused_whole(webhook):
     """[A2, A8]"""
     verdict = await webhook.create(a_pod(WEB, cores=100))
     assert verdict.message.startswith("exceeded quota: team, requested: limits.cpu=100, used: limits.cpu=0")
+    assert "replica" not in verdict.message, "a pod cannot be had smaller"
     assert lines(webhook) == []
 
 

@@ -44,7 +44,7 @@ class Jobs:
     def __init__(self, cluster, api, seed=6):
         self.cluster, self.api, self.chance = cluster, api, random.Random(seed)  # noqa: S311
         self.made = 0
-        self.workloads = {team: {} for team in TEAMS}
+        self.workloads: dict[str, dict[str, object]] = {team: {} for team in TEAMS}
 
     def create(self):
         """One more; again where the API server was killed under it."""

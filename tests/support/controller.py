@@ -74,7 +74,7 @@ class Controller:
             lambda: self.inventory, store, self.reads, self.list_anew, clock, self.metrics,
             gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES, leading=lambda: self.leading,
         )  # fmt: skip
-        self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock.now, lenders(built_in()))
+        self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock.now, lenders=lenders(built_in()))
         self.between = {each.kind: self.inventory.owners.sink(each) for each in between(built_in())}
 
     # --- what it sees ---
@@ -112,7 +112,7 @@ class Controller:
 
     def replica_set(self, raw: JSON) -> None:
         """A ReplicaSet, or what else stands between a workload and its pods, was added or changed."""
-        self.between[raw["kind"]].changed(owned_object(raw), self.clock.now())
+        self.between[raw.get("kind", "ReplicaSet")].changed(owned_object(raw), self.clock.now())
 
     def workload(self, raw: JSON) -> None:
         """A labelled workload was added or changed."""

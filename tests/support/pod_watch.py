@@ -64,7 +64,7 @@ class Watch:
 
     def noted(self) -> Mapping[Clamp | EndSource, int]:
         """What was moved and guessed."""
-        return dict(self.pods.take_noted())
+        return dict(self.pods.versions.take_noted())
 
     def core_seconds(self, now: int = NOW) -> int:
         """The limits of cores that they held, each for its seconds."""

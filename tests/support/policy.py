@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from bizrq.cluster.access import Answer, Question
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
-from bizrq.settings import Mode
+from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS, Mode
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Verdict
 from bizrq.webhook.routes import routes_over
@@ -46,12 +47,21 @@ class GivenRights:
 class PolicyWebhook(Webhook):
     """A replica that asks for rights, and whose requests come from ``user``."""
 
-    def __init__(self, clock: HandClock, *, authorize: bool = True, mode: Mode = Mode.ENFORCE) -> None:
+    def __init__(
+        self, clock: HandClock, *, authorize: bool = True, mode: Mode = Mode.ENFORCE, trusted: Iterable[str] = ()
+    ) -> None:
+        """``trusted`` are controllers beside those that are by default."""
         super().__init__(clock)
         self.access = GivenRights()
         self.user = "alice"
         self.groups = ["system:authenticated"]
-        self.policy = Policy.make(self.reads, self.metrics, access=self.access if authorize else None, mode=mode)
+        self.policy = Policy.make(
+            self.reads,
+            self.metrics,
+            access=self.access if authorize else None,
+            trusted_controllers=(*DEFAULT_TRUSTED_CONTROLLERS, *trusted),
+            mode=mode,
+        )
         self.routes = routes_over(
             self.store, self.reads, KINDS, DEFAULT_GPU_RESOURCES, clock, self.metrics, self.policy
         )

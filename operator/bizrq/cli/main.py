@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from bizrq import __version__
+from bizrq.cli.books import books
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 from bizrq.observability.logs import FORMATS, set_up_logs
 from bizrq.settings import (
@@ -284,3 +285,6 @@ def webhook(  # noqa: PLR0917  # click calls by name
     )
     with _errors_told("webhook"):
         run_webhook(settings)
+
+
+main.add_command(books)

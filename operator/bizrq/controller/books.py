@@ -125,8 +125,8 @@ def _complete(bizrq: Bizrq, books: Books, inventory: Inventory) -> int | None:
     Also where another controller has written inside a gap of our watch: nobody knows on which side of its view the
     pods went that were missing after it.
     """
-    if books.seen is None and not books.ledger:
-        return None  # no books yet: nothing was charged, and nothing can be missing
+    if books.seen is None and (bizrq.reconciled is None or not books.ledger):
+        return None  # nothing was charged yet, also where hours were imported, and nothing can be missing
     pods = inventory.pods
     seen = books.seen.version if books.seen else -1
     vouched = max(seen, inventory.floor.version if inventory.floor else -1)

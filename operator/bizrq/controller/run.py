@@ -117,7 +117,7 @@ class Controller:
             gpus=settings.gpus,
             leading=lambda: self._leadership.leading,
         )
-        self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now, lenders(self._kinds))
+        self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now, lenders=lenders(self._kinds))
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
         self._gone_owners = GoneOwners(self._inventory, client, self._kinds, settings.gpus)
         self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)
@@ -284,9 +284,14 @@ class Controller:
         floor = self._leadership.floor
         self._metrics.floor_age.set(max(0, self._clock.now() - floor.time) if floor else math.nan)
         self._metrics.vanished.set(inventory.pods.vanished)
+        self._metrics.homeless.set(inventory.pods.unattributed(self._clock.now()))
+        self._metrics.uncertain.clear()
+        for bizrq in inventory.bizrqs:
+            for key, amount in bizrq.books.uncertain.items():
+                self._metrics.uncertain.labels(bizrq.name, key).set(amount / 1000)
         self._metrics.unreadable.set(inventory.pods.holdings.unreadable)
         self._metrics.uncounted.set(inventory.workloads.uncounted)
-        self._metrics.count_noted(inventory.pods.take_noted())
+        self._metrics.count_noted(inventory.pods.versions.take_noted())
         self._metrics.unattributed.set(
             sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)
         )

@@ -1,25 +1,22 @@
-"""How are wakes gathered and one bizrq refreshed? [R1].
+"""How is one bizrq refreshed? [R1].
 
-A wake is the name of a bizrq whose figures may have changed. Wakes of one bizrq are gathered for a moment, then its
-whole status is counted and written by compare-and-swap; bizrqs go side by side, one bizrq never twice at a time.
+Its whole status is counted, and written by compare-and-swap where it says something new.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
 from bizrq.clock import Clock
-from bizrq.cluster.errors import ClusterError, Conflict, NotFound, Unavailable
+from bizrq.cluster.errors import Conflict, NotFound, Unavailable
 from bizrq.cluster.reads import Reads
 from bizrq.cluster.store import Store
-from bizrq.controller.books import Quiet, ViewTooOldError
+from bizrq.controller.books import Quiet
 from bizrq.controller.count import count
 from bizrq.controller.drift import Drift
 from bizrq.controller.farewell import FINALIZER, Farewell, is_leaving
@@ -29,6 +26,7 @@ from bizrq.controller.pods_seen import PodsSeen
 from bizrq.controller.settlement import Settlement
 from bizrq.controller.strangers import Strangers
 from bizrq.controller.turns import next_turn
+from bizrq.controller.wakes import Wakes
 from bizrq.domain.bizrq import Bizrq, read_bizrq
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, has_news, new_status
@@ -39,14 +37,8 @@ from bizrq.workloads.read import Workload
 
 __all__ = ["Sync"]
 
-_WRITERS: Final = 8
-"""Statuses written side by side: the API server stores some 280 a second from one client, one after the other."""
-
 _ATTEMPTS: Final = 8
 """Conflicting writes in a row before the bizrq goes back to the queue."""
-
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
-"""Seconds until a bizrq is tried again after a failed write, or while the view is too old; doubled each time."""
 
 _RECOUNTS: Final = 3
 """How often a status is counted, as more becomes known of its pods."""
@@ -57,13 +49,10 @@ _UNSURE_SECONDS: Final = 0.5
 _LOOKS: Final = 32
 """Live reads of claims before one write; halved at each conflict, for a write that is to go through must be quick."""
 
-_END_SECONDS: Final = 10.0
-"""How long the end of the process waits for the writes on their way."""
-
 log = logging.getLogger(__name__)
 
 
-class Sync:
+class Sync(Wakes):
     """Keeps the statuses of all bizrqs true."""
 
     def __init__(  # noqa: PLR0917  # one caller, and everything it needs
@@ -84,18 +73,9 @@ class Sync:
 
         While not ``leading``, nothing is counted and nothing written; whoever begins to lead wakes all bizrqs.
         """
+        super().__init__(gather_seconds, failed=metrics.status_writes.labels("failed").inc)
         self._inventory, self._store, self._clock, self._metrics = inventory, store, clock, metrics
-        self._reads = reads
-        self._gather, self._gpus = gather_seconds, gpus
-        self._due: dict[str, float] = {}
-        """When a bizrq is to be looked at next, in the loop's time."""
-        self._busy: dict[str, asyncio.Task[None]] = {}
-        self._changed = asyncio.Event()
-        self._slots = asyncio.Semaphore(_WRITERS)
-        self._waiting: set[asyncio.Task[None]] = set()
-        """Refreshes that have no slot yet."""
-        self._failures: dict[str, int] = {}
-        """How often in a row a bizrq could not be written."""
+        self._reads, self._gpus = reads, gpus
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """One a bizrq that is being written: a second writer of this process would only conflict with the first."""
         self._trusted: dict[str, str] = {}
@@ -117,78 +97,6 @@ class Sync:
         self._strangers = Strangers(inventory, reads, kinds, clock)
         self._process = secrets.token_hex(3)
         self._writes = 0
-
-    def wake(self, name: str) -> None:
-        """Have a bizrq looked at again, after the moment in which further events are gathered.
-
-        One that could not be written waits as long as it was to wait, whatever happens meanwhile.
-        """
-        if not (name in self._failures and name in self._due):
-            self._wake_in(name, self._gather)
-
-    def _wake_in(self, name: str, seconds: float) -> None:
-        due = asyncio.get_running_loop().time() + seconds
-        if name not in self._due or self._due[name] > due:
-            self._due[name] = due
-            self._changed.set()
-
-    async def run(self) -> None:
-        """Work off the wakes for ever. When cancelled, finishes the writes on their way first."""
-        loop = asyncio.get_running_loop()
-        try:
-            while True:
-                self._changed.clear()
-                now = loop.time()
-                for name in [name for name, due in self._due.items() if due <= now and name not in self._busy]:
-                    del self._due[name]
-                    task = loop.create_task(self._look_at(name), name=f"refresh {name}")
-                    self._busy[name] = task
-                    task.add_done_callback(functools.partial(self._done, name))
-                waiting = [due for name, due in self._due.items() if name not in self._busy]
-                pause = max(0.0, min(waiting) - loop.time()) if waiting else None
-                try:
-                    async with asyncio.timeout(pause):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
-        finally:
-            for task in self._waiting:
-                task.cancel()
-            if self._busy:
-                await asyncio.wait(list(self._busy.values()), timeout=_END_SECONDS)
-
-    def _done(self, name: str, _: asyncio.Task[None]) -> None:
-        self._busy.pop(name, None)
-        self._changed.set()
-
-    async def _look_at(self, name: str) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # for the types: this runs as a task of its own
-        self._waiting.add(task)
-        try:
-            async with self._slots:
-                self._waiting.discard(task)
-                await self.refresh(name)
-            self._failures.pop(name, None)
-        except ViewTooOldError as error:
-            self._try_again(name, 0.0, f"nothing written: {error}")
-        except ClusterError as error:
-            self._metrics.status_writes.labels("failed").inc()
-            asked = error.retry_after if isinstance(error, Unavailable) else 0.0
-            self._try_again(name, asked, f"its status could not be written: {error}")
-        except Exception:
-            # One bizrq that cannot be counted must not stop the others; the next event or resync tries again.
-            log.exception("%s: its status could not be counted", name)
-        finally:
-            self._waiting.discard(task)
-
-    def _try_again(self, name: str, asked: float, why: str) -> None:
-        """Have a bizrq looked at later: after the seconds that the server asked for, and longer each time."""
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
-        wait = max(min(_FIRST_WAIT * 2.0 ** min(failures - 1, 10), _LONGEST_WAIT), min(asked, _LONGEST_WAIT))
-        log.warning("%s: %s; again in about %.0f s", name, why, wait)
-        self._due.pop(name, None)  # an event may have come during the write
-        self._wake_in(name, wait * random.uniform(0.75, 1.25))  # noqa: S311  # jitter, no secret
 
     async def refresh(self, name: str, *, always: bool = False) -> None:
         """Count a bizrq and write its status where that says something new, or ``always``; a standby does nothing.
@@ -434,5 +342,5 @@ class Sync:
         self._inventory().workloads.forget_before(name)
         self._unsure.discard(name)
         self._settlement.forget(name)
-        self._failures.pop(name, None)
+        self._let_go_of(name)
         self._quiet.pop(name, None)

@@ -21,7 +21,7 @@ from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
 from bizrq.domain.stays import is_of_another_format as is_move_of_another_format
 from bizrq.domain.times import timestamp
 
-__all__ = ["Counted", "NotReady", "has_news", "new_status", "summary"]
+__all__ = ["Counted", "NotReady", "has_news", "new_status", "put_books", "put_list", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +76,37 @@ def new_status(bizrq: Bizrq, counted: Counted) -> dict[str, Any]:
     status["observedGeneration"] = bizrq.generation
     status["writer"] = counted.writer
     status["summary"] = summary(bizrq.hard, used, counted.gpus)
-    _put_list(status, "claims", counted.claims)
+    put_list(status, "claims", counted.claims)
     others = [line for line in status.get("leftovers") or () if is_of_another_format(line)]
-    _put_list(status, "leftovers", [*others, *counted.leftovers])
+    put_list(status, "leftovers", [*others, *counted.leftovers])
     books = counted.books
     cash = status["cash"] = status.get("cash") or {}
-    cash["ledger"] = {key: str(amount) for key, amount in sorted(books.ledger.items())}
-    cash["settled"] = {key: str(amount) for key, amount in sorted(books.settled.items())}
+    put_books(cash, books)
     cash["rate"] = {key: str(Quantity.from_milli(milli)) for key, milli in sorted(books.rate.items())}
-    _put_list(cash, "absorbed", [str(each) for each in counted.absorbed])
+    put_list(cash, "absorbed", [str(each) for each in counted.absorbed])
     other_moves = [line for line in bizrq.moves if is_move_of_another_format(line)]
-    _put_list(cash, "moves", [*other_moves, *counted.moves])
-    _put_list(cash, "history", [each.as_json() for each in books.history])
+    put_list(cash, "moves", [*other_moves, *counted.moves])
     cash["period"] = as_json(counted.period)
-    cash.pop("previous", None)
-    if books.previous is not None:
-        cash["previous"] = books.previous.as_json()
-    cash.pop("uncertain", None)
-    if any(books.uncertain.values()):
-        cash["uncertain"] = {key: str(amount) for key, amount in sorted(books.uncertain.items()) if amount}
     if books.seen is not None:
         cash["seen"] = f"{books.seen.version} {timestamp(books.seen.time)}"
     status["conditions"] = _conditions(bizrq, used, counted, status.get("conditions") or [])
     return status
 
 
-def _put_list(fields: dict[str, Any], name: str, items: Sequence[Any]) -> None:
+def put_books(cash: dict[str, Any], books: Books) -> None:
+    """Put the hours of books into ``status.cash``: of the period that runs, and of those that ended."""
+    cash["ledger"] = {key: str(amount) for key, amount in sorted(books.ledger.items())}
+    cash["settled"] = {key: str(amount) for key, amount in sorted(books.settled.items())}
+    put_list(cash, "history", [each.as_json() for each in books.history])
+    cash.pop("previous", None)
+    if books.previous is not None:
+        cash["previous"] = books.previous.as_json()
+    cash.pop("uncertain", None)
+    if any(books.uncertain.values()):
+        cash["uncertain"] = {key: str(amount) for key, amount in sorted(books.uncertain.items()) if amount}
+
+
+def put_list(fields: dict[str, Any], name: str, items: Sequence[Any]) -> None:
     """An empty list is left out: the status is read by people too."""
     fields.pop(name, None)
     if items:

@@ -37,7 +37,7 @@ class Inventory:
     """The state of the cluster as far as quotas go. ``wake`` is told the name of each bizrq that must be looked at."""
 
     def __init__(
-        self, wake: Callable[[str], None], gpus: GpuResources, now: Callable[[], int], lenders: Container[str]
+        self, wake: Callable[[str], None], gpus: GpuResources, now: Callable[[], int], *, lenders: Container[str] = ()
     ) -> None:
         """``now`` tells the instant, for what is told without a time; ``lenders`` are for ``Templates``."""
         self._wake, self._now = wake, now
@@ -313,8 +313,13 @@ class Inventory:
 
     def _stays_of(self, pod: Pod) -> tuple[Stay, ...]:
         """Where a pod belongs: it may be a workload of its own; else its owner is one, or what that one belongs to."""
+        self.owners.pod_known(pod.uid)
         own = self.homes.of(pod.uid, pod.uid, pod.namespace, pod.created)
-        pod.alone = bool(own)
+        was_child, pod.alone = not pod.alone and bool(pod.stays), bool(own)
+        if own and (was_child or pod.kept) and pod.stays[-1].home.bizrq == own[-1].home.bizrq:
+            workload = self.workloads.get(pod.uid)
+            pod.kept = workload is None or not self._children.is_marked(workload)
+            return () if pod.kept else own  # its owner is gone: it keeps the home that it had with it [C7]
         if own or pod.owner is None:
             return own
         uid = self.owners.workload_of(pod.owner)

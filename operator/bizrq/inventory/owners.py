@@ -86,6 +86,12 @@ class Owners:
             self._pods.discard(uid)
             self._forget(uid)
 
+    def pod_known(self, uid: str) -> None:
+        """A pod has become known: what it controls may have waited for that."""
+        if uid in self._below and uid not in self._above and self._above_pod(uid) is not None:
+            for each in self.controllers_of(uid):
+                self._resolved(each)
+
     # --- for the sinks ---
 
     def put(self, item: Owned) -> None:

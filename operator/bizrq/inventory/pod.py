@@ -35,6 +35,8 @@ class Pod(Charged, eq=False, gc=False):
     """Kind of its controller."""
     alone: bool = False
     """It is, or was, a workload of its own: nobody's child, whatever owner it names [A8]."""
+    kept: bool = False
+    """It was counted with its owner, which is gone, and keeps the home that it had then."""
     labelled: bool = False
     """It names a bizrq itself."""
     held_before: Past = ()

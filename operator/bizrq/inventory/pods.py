@@ -9,7 +9,6 @@ stored [C4].
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -18,14 +17,13 @@ from msgspec.structs import replace
 from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.pod_facts import facts_of
 from bizrq.domain.cash import Charged, Seen
-from bizrq.domain.intervals import NOT_STARTED, Clamp, EndSource, Interval, PodFacts, deleted, follow, stop_at
-from bizrq.domain.pod_resources import Held, the_most_of
+from bizrq.domain.intervals import NOT_STARTED, EndSource, deleted, stop_at
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import PODS, GpuResources, Models
-from bizrq.domain.segments import closed, closes_at
 from bizrq.domain.stays import Stay
 from bizrq.inventory.holdings import Holdings
 from bizrq.inventory.pod import Pod
+from bizrq.inventory.pod_versions import Versions
 from bizrq.inventory.strays import Strays
 from bizrq.inventory.uncovered import Uncovered
 
@@ -50,6 +48,7 @@ class Pods:
         self._by_bizrq: dict[str, set[Pod]] = {}
         self.strays = Strays()
         self.holdings = Holdings(gpus)
+        self.versions = Versions(self.holdings)
         self.uncovered = Uncovered()
         """Events that no stored status covers."""
         self.stirred: set[str] = set()
@@ -67,9 +66,6 @@ class Pods:
         """The version after which every deletion is known: of the first list, or where the replay began."""
         self.vanished = 0
         """Pods found gone by comparing lists, without an event."""
-        self._resizing: dict[str, int] = {}
-        """When the resize began that the last version of a pod said to be in progress, by its UID."""
-        self._noted = Counter[Clamp | EndSource]()
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -87,11 +83,14 @@ class Pods:
                 yield from pod.shares(bizrq, self.holdings.amounts)
 
     def starts(self, controller: str, before: int | None) -> bool:
-        """Whether a controller has pods that were scheduled, before an instant if one is given."""
-        return any(
-            pod.interval.start is not None and (before is None or pod.interval.start < before)
-            for pod in self._controlled_by(controller)
-        )
+        """Whether a controller has pods that were scheduled, before an instant if one is given.
+
+        Of one made before it, that it was scheduled by then may be told yet.
+        """
+        pods = self._controlled_by(controller)
+        if before is None:
+            return any(pod.interval.start is not None for pod in pods)
+        return any((pod.created if pod.interval.start is None else pod.interval.start) < before for pod in pods)
 
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
@@ -117,6 +116,10 @@ class Pods:
             for pod in self._by_uid.values()
             if not pod.stays and pod.owner is not None and pod.last_list and pod.owner_kind in kinds and pod.holds(now)
         }
+
+    def unattributed(self, now: int) -> int:
+        """How many of the pods that hold something belong to no counted workload."""
+        return sum(1 for pod in self._by_uid.values() if not pod.stays and pod.holds(now))
 
     def knows(self, listed: Mapping[str, int]) -> bool:
         """Whether each of these pods, versions by UID, is in view as late as that."""
@@ -149,11 +152,6 @@ class Pods:
         self.strays.let_go(now, self._drop)
         oldest = [each for each in (self.uncovered.oldest(), self.strays.oldest) if each is not None]
         return min(oldest, default=None)
-
-    def take_noted(self) -> Mapping[Clamp | EndSource, int]:
-        """What had to be moved or guessed in pods' times since this was last asked, each once a pod [C2]."""
-        noted, self._noted = self._noted, Counter()
-        return noted
 
     # --- the sink ---
 
@@ -217,7 +215,7 @@ class Pods:
                 return  # told already
             pod = self._new(item)
         self._apply(pod, item, version, at)
-        self._set_interval(pod, deleted(pod.interval, at, replayed=self._replaying))
+        self.versions.set_interval(pod, deleted(pod.interval, at, replayed=self._replaying))
         self._gone(pod, version, at)
 
     def passed(self, version: int, at: int) -> None:
@@ -305,16 +303,8 @@ class Pods:
 
     def _apply(self, pod: Pod, item: PodObject, version: int, at: int) -> None:
         facts = facts_of(item)
-        self._set_interval(pod, follow(facts, pod.interval, at))
-        pod.version = version
-        pod.labelled = item.metadata.labels is not None and item.metadata.labels.bizrq is not None
-        held_now = self.holdings.of(item, infeasible=facts.infeasible)
-        if held_now is not pod.held_now:
-            self._hold(pod, held_now, facts, version, at)
-        if facts.resizing is not None:
-            self._resizing[pod.uid] = facts.resizing
-        elif self._resizing:
-            self._resizing.pop(pod.uid, None)
+        if self.versions.take(pod, item, facts, version, at):
+            self._touch(pod, version)
         if not pod.stays:
             pod.created = facts.created
             self._settle_in(pod)
@@ -325,14 +315,6 @@ class Pods:
         if self._newest < told <= at:
             self._newest = told
 
-    def _set_interval(self, pod: Pod, interval: Interval) -> None:
-        before = pod.interval
-        if interval is before or interval == before:
-            return  # one object less a pod, and ``is`` tells a change
-        if interval.noted is not before.noted:
-            self._noted.update(interval.noted[len(before.noted) :])
-        pod.interval = interval
-
     def _controlled_by(self, uid: str) -> Iterator[Pod]:
         """The pods that belong to a controller; to a pod that is a workload of its own, itself."""
         for pod in self._by_owner.get(uid, ()):
@@ -342,31 +324,16 @@ class Pods:
         if pod_itself is not None and pod_itself.alone:
             yield pod_itself
 
-    def _hold(self, pod: Pod, held_now: Held, facts: PodFacts, version: int, at: int) -> None:
-        """It holds something else: it is seen for the first time, or was resized in place."""
-        before = pod.held_now
-        if before is None:
-            pod.held = pod.held_now = held_now
-        elif held_now == before:
-            pod.held_now = held_now  # said in other bytes
-        elif not facts.terminal:  # of what has ended nobody says any more what it held
-            border = closes_at(facts.resizing, self._resizing.get(pod.uid), at)
-            pod.held_before = closed(pod.held_before, before, pod.interval.start, border)
-            pod.held_now = held_now
-            pod.held = held_now if pod.held is None else the_most_of(pod.held, held_now)
-            self._touch(pod, version)
-
     def _settle_in(self, pod: Pod) -> None:
         stays = self._stays_of(pod)
         if not stays or stays is pod.stays:
             return  # it keeps what it has where its workload is forgotten [C7]
-        left = {stay.home.bizrq for stay in pod.stays}
-        pod.stays = stays
+        before, pod.stays = pod.stays, stays
         if pod.held is not None:
             pod.amounts = self.holdings.amounts(pod.held, stays[-1].home.models)
         for stay in stays:
             self._by_bizrq.setdefault(stay.home.bizrq, set()).add(pod)
-            left.discard(stay.home.bizrq)
+        left = {stay.home.bizrq for stay in before} - {stay.home.bizrq for stay in stays} if before else ()
         for bizrq in left:
             self._leave(pod, bizrq)
             self.stirred.add(bizrq)
@@ -389,7 +356,7 @@ class Pods:
 
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
-        self._resizing.pop(pod.uid, None)
+        self.versions.forget(pod)
         pod.deleted_at, pod.gone_since = version, at
         if pod.interval.start is None or (pod.owner is None and not pod.stays and not pod.labelled):
             self._drop(pod)  # it cost nothing, or nobody

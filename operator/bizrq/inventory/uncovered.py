@@ -26,8 +26,11 @@ class Uncovered:
         if version <= self.covered_by(bizrq):
             return
         low = version if after is None else after + 1
-        oldest, newest = self._events.get(bizrq, (low, version))
-        self._events[bizrq] = min(oldest, low), max(newest, version)
+        known = self._events.get(bizrq)
+        if known is None:
+            self._events[bizrq] = low, version
+        elif low < known[0] or version > known[1]:  # in a list, versions are in no order: mostly neither
+            self._events[bizrq] = min(known[0], low), max(known[1], version)
 
     def cover(self, bizrq: str, version: int) -> None:
         """A stored status of a bizrq agrees with everything up to ``version``."""
@@ -52,7 +55,7 @@ class Uncovered:
         self._floor = max(self._floor, floor)
 
     def disown(self) -> None:
-        """Nothing could be replayed from the floor, which may be a lie: it covers nothing until one is higher."""
+        """Nothing could be replayed from the floor, which may be a lie: until a higher one is read, it is none."""
         self._floor = NEVER
 
     def oldest(self) -> int | None:

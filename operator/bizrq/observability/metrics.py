@@ -106,6 +106,17 @@ class ControllerMetrics(_Metrics):
             "Pods found gone by comparing lists since the start; their last hours may be missing.",
             registry=self.registry,
         )
+        self.uncertain = Gauge(
+            f"{_PREFIX}_cash_uncertain_resource_seconds",
+            "The most that the books of the period that runs may lack, in units x seconds; only where that is not 0.",
+            ["bizrq", "key"],
+            registry=self.registry,
+        )
+        self.homeless = Gauge(
+            f"{_PREFIX}_pods_unattributed",
+            "Pods that run and belong to no counted workload: their time is charged to nobody.",
+            registry=self.registry,
+        )
         self.unreadable = Gauge(
             f"{_PREFIX}_pod_templates_unreadable",
             "Pod templates since the start with amounts that are no quantities.",

@@ -101,7 +101,7 @@ class Children:
         A pod stands for nothing but itself. Where something without a label stands between, the description of the
         kind above must say so: what else may be put there by hand, for a trusted controller to make children of it.
         """
-        passed = set[str]()
+        passed: list[str] = []
         above: Owner | None = owner
         for _ in range(LONGEST_CHAIN):
             resource = None if above is None else self._owners.get(above.of_kind)
@@ -113,8 +113,9 @@ class Children:
             label = (raw["metadata"].get("labels") or {}).get(LABEL)
             kind = self._counted.get(above.of_kind)
             if label and kind is not None and kind.id != PODS_ID:
-                return str(label) if passed <= {each.id for each in kind.between} else ""
-            if resource.id != PODS_ID:
-                passed.add(resource.id)
+                return str(label) if {PODS_ID, *(each.id for each in kind.between)}.issuperset(passed) else ""
+            if passed[-1:] == [resource.id]:
+                return ""  # no ReplicaSet makes ReplicaSets
+            passed.append(resource.id)
             above = controller_of(raw)
         return ""

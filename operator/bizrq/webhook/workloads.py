@@ -26,7 +26,7 @@ from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
-from bizrq.workloads.kind import Kind
+from bizrq.workloads.kind import PODS_ID, Kind
 from bizrq.workloads.read import Workload, child_label, read_templates, read_workload
 
 __all__ = ["WorkloadReviews"]
@@ -219,7 +219,7 @@ class WorkloadReviews:
     def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
         """What the object would demand with another replica count, where it has exactly one group of pods."""
         workload = version.workload
-        if len(workload.groups) != 1 or not all(each.replicas for each in kind.pod_groups):
+        if len(workload.groups) != 1 or kind.id == PODS_ID:
             return None
         pod, models = workload.groups[0].held_under(version.overheads), workload.models
         return lambda replicas: demand([PodGroup(replicas, pod)], models, self._gpus, count=kind.count_key)

@@ -57,7 +57,7 @@ class Script:
         self.asked.append(question)
         return self.answers.pop(0) if self.answers else None
 
-    async def get(self, url, *, params, accept="application/json"):
+    async def get(self, url, *, params, accept="application/json"):  # noqa: ARG002  # as the client has it
         assert url == URL
         kind = "how far" if "fieldSelector" in params else "list"
         answer = self._next(f"{kind} {params['continue']}" if "continue" in params else kind)
@@ -66,7 +66,7 @@ class Script:
         assert isinstance(answer, bytes), f"{self.asked[-1]}, and the script has {answer}"
         return answer
 
-    async def watch(self, url, *, params, accept="application/json"):
+    async def watch(self, url, *, params, accept="application/json"):  # noqa: ARG002
         assert url == URL
         short = params["timeoutSeconds"] == str(reflector._REPLAY_SECONDS)
         answer = self._next(f"{'short ' if short else ''}watch from {params['resourceVersion']}")
@@ -88,19 +88,19 @@ class Told:
     def list_began(self):
         self.said.append("list began")
 
-    def listed(self, item, at):
+    def listed(self, item, at):  # noqa: ARG002  # as Sink has it
         self.said.append(f"listed {item.metadata.uid}")
 
-    def list_ended(self, version, began):
+    def list_ended(self, version, began):  # noqa: ARG002
         self.said.append(f"list ended {version}")
 
-    def changed(self, item, at):
+    def changed(self, item, at):  # noqa: ARG002
         self.said.append(f"changed {item.metadata.uid}")
 
-    def deleted(self, item, at):
+    def deleted(self, item, at):  # noqa: ARG002
         self.said.append(f"deleted {item.metadata.uid}")
 
-    def passed(self, version, at):
+    def passed(self, version, at):  # noqa: ARG002
         self.said.append(f"passed {version}")
 
     def replay_began(self, version):

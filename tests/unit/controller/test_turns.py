@@ -15,7 +15,7 @@ HORIZON = 900
 
 
 def inventory_of(*raws):
-    inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: NOW, ())
+    inventory = Inventory(lambda _: None, DEFAULT_GPU_RESOURCES, lambda: NOW)
     for raw in raws:
         inventory.put_bizrq(read(raw))
     return inventory

@@ -116,7 +116,7 @@ def test_whenever_it_is_written_each_period_has_its_own_part(
         running = next(number for number, each in enumerate(bounds) if each.end is not None and now < each.end)
         books = booked(pods, now=now, books=books, periods=bounds[at : running + 1])
         at = running
-    known = [*books.history, *([books.previous] if books.previous else [])]
+    known = [*books.history, *([books.previous.total] if books.previous else [])]
     assert [(each.start, each.end) for each in known] == [(each.start, each.end) for each in bounds[:at]]
     shares = [each.ledger[CPU] for each in known] + [books.ledger[CPU]]
     for bound, share in zip(bounds, shares, strict=True):

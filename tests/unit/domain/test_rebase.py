@@ -77,6 +77,13 @@ def test_pods_that_came_later_take_nothing() -> None:
     assert books.settled == {CPU: 100_000}
 
 
+def test_a_pod_that_began_after_the_last_good_instant_may_have_been_seen_or_not() -> None:
+    """[C6] nor is it known whether it was in the rate."""
+    began = pod(NOW - 10, version=15)
+    books = rebased(status([pod(NOW - 100)], good=NOW - 20), [began])
+    assert (books.settled, books.uncertain) == ({CPU: 100_000 - 10_000 - 20_000}, {CPU: 10_000 + 20_000})
+
+
 def test_a_deletion_after_the_gap_is_known_and_takes_its_part() -> None:
     """[C5, C6] it is settled by its own event."""
     known = pod(NOW - 100, NOW + 3, version=25, deleted_at=25)

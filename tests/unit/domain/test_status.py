@@ -1,56 +1,23 @@
-"""What a status says, field by field; what it leaves alone; and when it is worth a write."""
+"""What a status says, field by field, and what it leaves alone."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.cash import HOUR, Books, Seen
-from bizrq.domain.periods import Period, State
-from bizrq.domain.quantity import ZERO, Quantity, parse
+from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady, has_news, new_status, summary
+from tests.support.books import CPU
 from tests.support.build import NOW, amounts, bizrq, read, texts
+from tests.support.statuses import TEAM, after, core_hours, counted
 
 GPUS = GpuResources()
-CPU = "limits.cpu"
-
-
-def counted(
-    own: dict[str, str] | None = None,
-    *,
-    children: dict[str, str] | None = None,
-    books: Books | None = None,
-    now: int = NOW,
-    writer: str = "9f31c2.4711",
-    not_ready: NotReady | None = None,
-) -> Counted:
-    return Counted(
-        period=State(Period(NOW - 60)),
-        own=amounts(own or {}),
-        children=amounts(children or {}),
-        books=books or Books(seen=Seen(81723, NOW - 2)),
-        now=now,
-        writer=writer,
-        not_ready=not_ready,
-    )
-
-
-def core_hours(used: str, *, rate: int = 0, settled: str = "0") -> Books:
-    """Books with that many core-hours; ``rate`` is in milli."""
-    ledger, gone = (parse(text).nano * HOUR // 10**6 for text in (used, settled))
-    return Books({CPU: ledger}, {CPU: gone}, Seen(81723, NOW - 2), {CPU: rate})
-
-
-def after(bizrq_: Bizrq, status: dict[str, Any]) -> Bizrq:
-    """The bizrq as it is read back once ``status`` is stored."""
-    return read({**bizrq_.raw, "status": status})
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -206,15 +173,6 @@ def test_a_status_that_is_changed_afterwards_does_not_reach_into_the_object_that
     assert (team.raw["status"]["leftovers"], team.raw["status"]["cash"]["moves"]) == (["2 a"], ["2 m"])
 
 
-def test_a_line_of_moves_of_another_version_is_no_news_each_time() -> None:
-    """[C7] it stays as it is beside ours, and ours are written anew."""
-    team = read(bizrq(hard={"pods": "1"}, status={"cash": {"moves": ["2 a line of tomorrow", "1 broken"]}}))
-    figures = dataclasses.replace(counted(), moves=["1 uid shop - - // rs"])
-    assert has_news(team, status := new_status(team, figures), figures)
-    assert status["cash"]["moves"] == ["2 a line of tomorrow", "1 uid shop - - // rs"]
-    assert not news(after(team, status), figures)
-
-
 def test_a_view_that_is_not_known_leaves_the_one_that_is_stored() -> None:
     """[C4] ``seen`` never goes back."""
     team = read(bizrq(cash={"seen": "5 2026-01-05T10:00:00Z"}))
@@ -310,8 +268,6 @@ def test_which_resources_are_gpus_is_a_setting() -> None:
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------
-
-TEAM = bizrq(hard={"limits.cpu": "8", "pods": "4", "cash/limits.cpu": "10"}, generation=3)
 
 
 def conditions_of(team: dict[str, Any], figures: Counted) -> dict[str, tuple[str, str, str]]:
@@ -427,121 +383,6 @@ def test_the_time_of_a_transition_is_kept_while_the_status_is_the_same() -> None
     assert condition(third, "OverQuota")["lastTransitionTime"] == "2026-01-05T10:02:00Z"
     assert condition(third, "Ready")["lastTransitionTime"] == "2026-01-05T10:00:00Z"
     assert len(third["conditions"]) == 3
-
-
-# --- is it worth a write? --------------------------------------------------------------------------------------------
-
-
-def stored(team: dict[str, Any], figures: Counted) -> Bizrq:
-    first = read(team)
-    return after(first, new_status(first, figures))
-
-
-def news(team: Bizrq, figures: Counted) -> bool:
-    return has_news(team, new_status(team, figures), figures)
-
-
-RUNNING = {"limits.cpu": "2", "pods": "2"}
-
-
-def at(seconds: int, **changes: Any) -> Counted:
-    """Two cores that run on, ``seconds`` after the status."""
-    books = core_hours("1", rate=2000)
-    grown = Books({CPU: books.ledger[CPU] + 2000 * seconds}, books.settled, Seen(81800, NOW + seconds), books.rate)
-    return counted(**{"own": RUNNING, "books": grown, "now": NOW + seconds, "writer": f"other.{seconds}", **changes})
-
-
-@pytest.mark.parametrize("seconds", [0, 1, 60, 3600])
-def test_time_that_passes_at_the_recorded_rate_is_no_news(seconds: int) -> None:
-    """The figures move as everybody expects; so do writer and lastReconcileTime."""
-    assert not news(stored(TEAM, at(0)), at(seconds))
-
-
-def test_time_that_passes_is_no_news_for_a_parent_either() -> None:
-    """[T6] whose children take their budgets."""
-    children = {"limits.cpu": "3", "cash/limits.cpu": "5"}
-    assert not news(stored(TEAM, at(0, children=children)), at(600, children=children))
-
-
-def test_what_a_child_takes_in_more_than_three_decimals_is_no_news_each_time() -> None:
-    """[K6] else each write would be the reason for the next one."""
-    children = {"cash/limits.cpu": "333333333n"}
-    assert not news(stored(TEAM, at(0, children=children)), at(600, children=children))
-
-
-def test_the_same_amount_with_another_suffix_is_no_news() -> None:
-    """Whose suffix a sum takes depends on the order in which workloads became known; replicas may differ in it."""
-    team = bizrq(hard={"limits.memory": "8Gi"})
-    assert not news(stored(team, counted({"limits.memory": "1Gi"})), counted({"limits.memory": "1073741824"}))
-
-
-def test_the_first_status_is_news() -> None:
-    assert news(read(TEAM), counted())
-
-
-@pytest.mark.parametrize(
-    "figures",
-    [
-        pytest.param(at(60, own={"limits.cpu": "3", "pods": "2"}), id="its workloads use more"),
-        pytest.param(at(60, own={"limits.cpu": "1", "pods": "1"}), id="or less"),
-        pytest.param(at(60, children={"limits.cpu": "1"}), id="a child takes something"),
-        pytest.param(at(60, children={"cash/limits.cpu": "1"}), id="a child takes hours"),
-        pytest.param(at(60, books=core_hours("1", rate=2000)), id="a pod ended a while ago"),
-        pytest.param(
-            at(60, books=Books({CPU: 3_600_000 + 120_000}, {CPU: 0}, Seen(81800, NOW), {CPU: 1000})),
-            id="the rate changed",
-        ),
-        pytest.param(
-            at(60, books=Books({CPU: 3_600_000 + 120_000}, {CPU: 60_000}, Seen(81800, NOW), {CPU: 2000})),
-            id="something was settled",
-        ),
-        pytest.param(
-            at(60, books=dataclasses.replace(at(60).books, uncertain={CPU: 1})), id="[C6] something may be missing"
-        ),
-        pytest.param(dataclasses.replace(at(60), moves=["1 uid shop - - // rs"]), id="[C7] a workload has left"),
-        pytest.param(dataclasses.replace(at(60), period=State(Period(NOW))), id="[C9] another period"),
-        pytest.param(at(60, not_ready=NotReady("ParentNotFound", "gone")), id="it is not ready any more"),
-        pytest.param(at(9 * 1800), id="[C8] its hours have run out"),
-    ],
-)
-def test_what_is_news(figures: Counted) -> None:
-    assert news(stored(TEAM, at(0)), figures)
-
-
-def test_a_moment_before_the_hours_run_out_is_no_news() -> None:
-    """[C8] 9 hours are left, two cores run: 16200 s."""
-    team = stored(TEAM, at(0))
-    assert not news(team, at(16_199))
-    assert news(team, at(16_200))
-
-
-def test_a_new_generation_is_news() -> None:
-    team = stored(TEAM, at(0))
-    changed = read({**team.raw, "metadata": {**team.raw["metadata"], "generation": 4}})
-    assert news(changed, at(60))
-
-
-def test_a_changed_hard_is_news() -> None:
-    team = stored(TEAM, at(0))
-    for hard in ({"limits.cpu": "9", "pods": "4", "cash/limits.cpu": "10"}, {"limits.cpu": "8", "pods": "4"}):
-        assert news(read({**team.raw, "spec": {"hard": hard}}), at(60))
-
-
-def test_a_new_budget_is_news() -> None:
-    team = stored(TEAM, at(0))
-    hard = {**TEAM["spec"]["hard"], "cash/limits.memory": "1"}
-    figures = at(60)
-    books = Books({**figures.books.ledger, "limits.memory": 0}, figures.books.settled, rate=figures.books.rate)
-    assert news(read({**team.raw, "spec": {"hard": hard}}), at(60, books=books))
-
-
-def test_used_texts_that_somebody_edited_are_news() -> None:
-    """[R2] drift is corrected."""
-    team = stored(TEAM, at(0))
-    for name in ("used", "selfUsed"):
-        for text in ("1", "x", ""):
-            edited = {**team.raw["status"], name: {**team.raw["status"][name], "limits.cpu": text}}
-            assert news(after(team, edited), at(60))
 
 
 def test_texts_of_amounts_are_canonical() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -141,6 +142,6 @@ def test_stays_share_an_interval_without_a_gap_and_without_a_second_twice(
 ) -> None:
     """[C7, C5] whenever one asks."""
     bounds = [None, *moves, None]
-    stays = [Stay(HOME, since, until) for since, until in zip(bounds, bounds[1:], strict=False)]
+    stays = [Stay(HOME, since, until) for since, until in pairwise(bounds)]
     shares = [charged_seconds(share(interval, stay), now=now) for stay in stays]
     assert sum(shares) == charged_seconds(interval, now=now)

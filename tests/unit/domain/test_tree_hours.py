@@ -95,6 +95,7 @@ def test_a_child_that_overruns_its_budget_spends_that_of_its_parent() -> None:
     assert used_hours(top, CPU, NOW, children) == HOUR
     assert used_hours(top, CPU, NOW + 900, children) == 2 * HOUR
     assert exhausted_from(top, NOW, NOW + 3600, children) == NOW + 1800
+    assert exhausted_from(top, NOW, NOW + 1800, children) == NOW + 1800
     assert exhausted_from(top, NOW, NOW + 1799, children) is None
     (child,) = children("top")
     assert taken_hours(child, NOW + 900, children) == {f"cash/{CPU}": Quantity.of(2)}
@@ -117,6 +118,14 @@ def test_budgets_that_are_gone_already_are_no_turn() -> None:
     """[C8] it was one when they went."""
     top, children = grown(Tree(1000, ledger=HOUR, rate=1000))
     assert exhausted_from(top, NOW, NOW + 900, children) is None
+
+
+def test_the_budget_that_is_gone_first_is_the_first_turn() -> None:
+    """[C8] and the next one the next."""
+    cash = {"ledger": {CPU: "0", "cpu": "0"}, "rate": {CPU: "1", "cpu": "1"}}
+    top = read(bizrq(hard={f"cash/{CPU}": "1", "cash/cpu": "500m"}, reconciled=NOW, cash=cash))
+    assert exhausted_from(top, NOW, NOW + 9999, lambda _: []) == NOW + 1800
+    assert exhausted_from(top, NOW + 1800, NOW + 9999, lambda _: []) == NOW + 3600
 
 
 def test_without_a_rate_nothing_turns() -> None:

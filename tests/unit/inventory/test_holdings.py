@@ -253,12 +253,12 @@ def test_what_is_remembered_of_a_resize_goes_with_the_pod(pods):
     shown(pods, (12, raw))
     raw["metadata"]["resourceVersion"] = "9"
     pods.deleted(pod_object(raw), NOW + 20)
-    assert pods._resizing == {}
+    assert pods.versions._resizing == {}
 
 
 def test_what_is_remembered_of_a_resize_goes_when_it_is_over(pods):
     shown(pods, (0, sized("1", "1", "1")), (12, sized("3", "1", "3", condition=in_progress(NOW + 12))))
-    assert pods._resizing == {"uid-a": NOW + 12}
+    assert pods.versions._resizing == {"uid-a": NOW + 12}
     raw = sized("3", "3", "3", version=9)
     pods.changed(pod_object(raw), NOW + 20)
-    assert pods._resizing == {}
+    assert pods.versions._resizing == {}

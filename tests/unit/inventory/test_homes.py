@@ -26,7 +26,7 @@ class Table(Homes):
     """Homes of one workload, ``web``, with pods of one controller, ``rs``; moves are settled when a test says so."""
 
     def __init__(self):
-        self.told = []
+        self.told: list[str] = []
         super().__init__(self.told.append)
         self.known = None
         self.began = [NOW]
@@ -38,6 +38,7 @@ class Table(Homes):
         self.known = new
 
     def go(self, now=NOW):
+        assert self.known is not None
         self.lost(self.known, now, has_pods=bool(self.began))
         self.known = None
 

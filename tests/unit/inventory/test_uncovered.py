@@ -76,7 +76,8 @@ def test_bizrqs_that_are_gone_or_were_never_made_hold_nothing_up():
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.integers(0, 12)), max_size=30))
 def test_the_oldest_is_never_above_an_event_that_nobody_covers(steps):
     """[C4] the promise of the floor, for any order of events and statuses."""
-    table, events, covered = Uncovered(), {"a": set(), "b": set()}, {"a": -1, "b": -1}
+    table, covered = Uncovered(), {"a": -1, "b": -1}
+    events: dict[str, set[int]] = {"a": set(), "b": set()}
     for name, is_event, version in steps:
         if is_event:
             table.note(name, version)
@@ -178,6 +179,17 @@ async def test_what_vanished_unseen_holds_the_floor_at_the_view_before():
     controller.pods_listed([], 90)
     assert floor(controller) == 65
     await controller.write("team")
+    assert floor(controller) == 90
+
+
+def test_what_vanished_without_a_home_holds_it_there_too():
+    """[C5, C7] its owner may become known yet."""
+    controller = started()
+    controller.pod(job_pod("x", of="late", scheduled=NOW, version=60))
+    controller.inventory.pods.passed(65, NOW)
+    controller.pods_listed([], 90)
+    assert floor(controller) <= 65
+    controller.clock.time += 61
     assert floor(controller) == 90
 
 

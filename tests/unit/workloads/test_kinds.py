@@ -305,3 +305,20 @@ def test_an_observed_generation_may_be_a_number_or_its_text(observed):
     assert read(with_(raw, "status.observedGeneration", observed)).settled
     assert not read(with_(raw, "status.observedGeneration", type(observed)(2))).settled
     assert not read(raw).settled
+
+
+# --- what a rollout may make besides ---
+
+
+@pytest.mark.parametrize(("stated", "surge"), [(..., 0), (3, 3), ("200%", 10)])
+def test_the_surge_of_a_rollout_is_that_of_its_canary(stated, surge):
+    """[A8]"""
+    raw = with_(manifest("rollout"), "spec.replicas", 5)
+    raw = with_(raw, "spec.strategy", {"canary": {}})
+    assert read(raw if stated is ... else with_(raw, "spec.strategy.canary.maxSurge", stated)).surge == surge
+
+
+def test_a_kind_that_does_not_say_where_it_states_a_surge_has_none():
+    """[A8] whatever stands where others have it."""
+    raw = with_(manifest("statefulset"), "spec.strategy", {"rollingUpdate": {"maxSurge": 9}})
+    assert read(raw).surge == 0

@@ -35,6 +35,8 @@ def test_the_package_knows_these_kinds():
         "jobs.batch",
         "statefulsets.apps",
         "replicationcontrollers",
+        "replicasets.apps",
+        "pods",
         "cronjobs.batch",
         "rollouts.argoproj.io",
         "tfjobs.kubeflow.org",
