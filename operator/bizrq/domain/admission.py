@@ -160,7 +160,9 @@ class Account:
             try:
                 part = self._part(growth, looked=ask.looked)
             except ClaimError:
-                return Again(f"a claim of {growth.object} was written by another version of bizrq, and must close first")
+                return Again(
+                    f"a claim of {growth.object} was written by another version of bizrq, and must close first"
+                )
             if part is None:
                 return LookFirst()
             parts.append(part)
@@ -230,9 +232,9 @@ class Account:
         if ask.borrowers is None:
             return None
         for each in self._claimants.values():
-            if each.lender is not None and not each.by_lender and each.lender.object == growth.object:
-                if ask.borrowers.get(each.uid, -1) <= each.version:
-                    return Again(f"{each.object}, which has its template, is changed at this moment; try again")
+            borrows = each.lender is not None and not each.by_lender and each.lender.object == growth.object
+            if borrows and ask.borrowers.get(each.uid, -1) <= each.version:
+                return Again(f"{each.object}, which has its template, is changed at this moment; try again")
         return None
 
     def _is_counted(self, key: str) -> bool:

@@ -116,15 +116,14 @@ class Workload:
         return replace(self, demand=counted)
 
     def lent(self, template_of: Callable[[Borrowed], PodGroup | None], gpus: GpuResources) -> Workload:
-        """The same with the templates that it borrows, as they are now; not ``counted`` as long as one is not known."""
-        groups, borrowed = list(self.groups), []
+        """The same with the template that it borrows, as that is now; still not ``counted`` where that is not known."""
+        groups = list(self.groups)
         for each in self.borrowed:
             found = template_of(each)
-            if found is not None:
-                groups.insert(each.place, replace(found, replicas=each.replicas))
-            else:
-                borrowed.append(each)
-        if borrowed or not self.borrowed:
+            if found is None:
+                return self
+            groups.insert(each.place, replace(found, replicas=each.replicas))
+        if not self.borrowed:
             return self
         return replace(
             self,
@@ -174,6 +173,7 @@ def read_workload(
     models = read_models(labels)
     reading = _read(raw, kind, referred or {})
     groups = tuple(each.group for each in reading.templates)
+    pods = sum(each.replicas for each in groups) + sum(each.replicas for each in reading.borrowed)
     # What lacks more than a template lacks it with that, too.
     borrowed = tuple(reading.borrowed) if reading.counted else ()
     lacking = [FieldProblem(each.path, f"the template of {each.ref} is not known") for each in reading.borrowed]
@@ -191,9 +191,7 @@ def read_workload(
         runtime_classes=_classes(groups),
         settled=not kind.observes or _observed(raw) >= metadata.get("generation", 0),
         counted=reading.counted and not reading.borrowed,
-        surge=_surge(
-            at(raw, kind.surge) if kind.surge else None, sum(each.replicas for each in (*groups, *reading.borrowed))
-        ),
+        surge=_surge(at(raw, kind.surge) if kind.surge else None, pods),
         owner=controller_of(raw),
         needs=tuple(reading.needs),
         borrowed=borrowed,

@@ -190,6 +190,8 @@ def _kind(value: object, where: str) -> Kind:
             _resource(each, f"{where}: between[{index}]") for index, each in enumerate(fields.take("between", list, []))
         ),
     )
+    if sum(1 for each in result.pod_groups if each.template_from) > 1:
+        fields.fail("templateFrom may be in one of the podGroups only")
     if result.children_counted and (result.pod_groups or result.scale):
         fields.fail("children: counted leaves the counting to the children: podGroups and scale cannot be there")
     if result.children_counted != bool(result.child_labels):
@@ -226,6 +228,8 @@ def _pod_group(value: object, where: str) -> PodGroupAt:
         fields.fail("it must have either a template, or requests and limits")
     if group.template_from is not None and group.template is None:
         fields.fail("templateFrom goes with the field template, which is looked at first")
+    if group.template_from is not None and group.each is not None:
+        fields.fail("templateFrom cannot be where there are several groups, with each")
     fields.done()
     return group
 
