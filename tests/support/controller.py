@@ -27,6 +27,7 @@ from tests.support.clocks import HandClock
 __all__ = [
     "DEPLOYMENT",
     "JOB",
+    "ROLLOUT",
     "ONE_CORE",
     "Controller",
     "job",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 DEPLOYMENT, JOB = built_in()[:2]
+ROLLOUT = next(each for each in built_in() if each.kind == "Rollout")
 
 JSON = dict[str, Any]
 
