@@ -1,11 +1,10 @@
 """Rollouts by workloadRef: the template that a Deployment has, in the webhook and in the controller [A1, A4]."""
 
-
 import pytest
 
 from bizrq.domain.claims import claimant_of, parse_claim
-from tests.support.build import container, pod_spec, workload
 from tests.support.build import bizrq as made
+from tests.support.build import container, pod_spec, workload
 from tests.support.cas_store import CasStore
 from tests.support.controller import Controller
 from tests.support.quotas import counted
@@ -85,10 +84,10 @@ async def test_its_containers_must_state_what_is_limited(webhook):
 
 async def test_a_rollout_whose_deployment_is_not_there_is_refused(webhook):
     verdict = await webhook.create(rollout())
-    assert (verdict.code, verdict.message) == (
-        403,
+    assert verdict.code == 403
+    assert verdict.message == (
         "rollouts.argoproj.io/shop/ro: its template is that of Deployment web, which is not there in namespace shop; "
-        "create that first, or refer to another one",
+        "create that first, or refer to another one"
     )
 
 
@@ -96,10 +95,10 @@ async def test_a_rollout_whose_deployment_is_not_there_is_refused(webhook):
 async def test_a_rollout_whose_deployment_is_not_under_its_bizrq_is_refused(webhook, label):
     webhook.have(web(bizrq=label))
     verdict = await webhook.create(rollout())
-    assert (verdict.code, verdict.message) == (
-        403,
+    assert verdict.code == 403
+    assert verdict.message == (
         "rollouts.argoproj.io/shop/ro: its template is that of Deployment web, which is not under team, and whose "
-        "changes nobody would check; label that biz.group.resource.quota: team too, or refer to another one",
+        "changes nobody would check; label that biz.group.resource.quota: team too, or refer to another one"
     )
 
 
@@ -131,7 +130,9 @@ async def test_growth_of_the_deployment_behind_a_workload_ref_beyond_quota_is_re
     webhook.have(web(1), rollout(5))
     verdict = await webhook.update(web(1), web(3))
     assert verdict.code == 403
-    assert verdict.message == "exceeded quota: team, requested: limits.cpu=12, used: limits.cpu=0, limited: limits.cpu=10"
+    assert (
+        verdict.message == "exceeded quota: team, requested: limits.cpu=12, used: limits.cpu=0, limited: limits.cpu=10"
+    )
     assert not claims(webhook)
 
 
@@ -161,10 +162,10 @@ async def test_without_rollouts_in_the_cluster_a_template_of_no_pods_is_not_clai
 async def test_a_deployment_does_not_leave_its_rollouts_behind(webhook, to):
     webhook.have(web(), rollout())
     verdict = await webhook.update(web(), web(bizrq=to))
-    assert (verdict.code, verdict.message) == (
-        403,
+    assert verdict.code == 403
+    assert verdict.message == (
         "deployments.apps/shop/web: it may not leave team while its template is that of rollouts.argoproj.io/shop/ro; "
-        "delete these first, or let them refer to another one",
+        "delete these first, or let them refer to another one"
     )
     assert (await webhook.delete(web())).allowed
 
@@ -173,10 +174,10 @@ async def test_a_template_of_rollouts_under_other_bizrqs_does_not_grow(webhook):
     """They were there before bizrq was."""
     webhook.have(web(1), rollout(bizrq="team-vision"))
     verdict = await webhook.update(web(1), web(2))
-    assert (verdict.code, verdict.message) == (
-        403,
+    assert verdict.code == 403
+    assert verdict.message == (
         "deployments.apps/shop/web: its template may not grow while it is that of rollouts.argoproj.io/shop/ro, which "
-        "are under another bizrq; delete these first, or let them refer to another one",
+        "are under another bizrq; delete these first, or let them refer to another one"
     )
 
 
@@ -193,10 +194,10 @@ async def test_what_waits_for_the_other_is_to_be_tried_again(webhook):
     webhook.have(web(1), rollout(1))
     assert (await webhook.update(web(1), web(2))).allowed
     verdict = await webhook.scale(rollout(1), 1, 2)
-    assert (verdict.code, verdict.message) == (
-        429,
+    assert verdict.code == 429
+    assert verdict.message == (
         "deployments.apps/shop/web, whose template rollouts.argoproj.io/shop/ro has, is changed at this moment; "
-        "try again",
+        "try again"
     )
     webhook.have(web(2, version=80))
     assert (await webhook.scale(rollout(1), 1, 2)).allowed
@@ -273,8 +274,9 @@ def claimed(controller, *lines):
     controller.see("team")
 
 
-OF = "1 uid-ro 70 rollouts.argoproj.io/shop/ro 2026-01-05T09:59:58.214Z limits.cpu=9:6 of=uid-web:60:deployments.apps/shop/web"
-WITH = "1 uid-ro 60 rollouts.argoproj.io/shop/ro 2026-01-05T09:59:58.214Z limits.cpu=9:6 with=uid-web:70:deployments.apps/shop/web"
+SAYS = "rollouts.argoproj.io/shop/ro 2026-01-05T09:59:58.214Z limits.cpu=9:6"
+OF = f"1 uid-ro 70 {SAYS} of=uid-web:60:deployments.apps/shop/web"
+WITH = f"1 uid-ro 60 {SAYS} with=uid-web:70:deployments.apps/shop/web"
 
 
 @pytest.mark.parametrize(
@@ -327,6 +329,8 @@ async def test_a_claim_that_no_watch_closes_is_closed_by_live_reads(controller, 
 def test_a_claim_of_a_lenders_change_stands_beside_that_of_the_workload_itself():
     """Their versions are of two objects."""
     own, by_lender = claimant_of(WITH), claimant_of(OF)
+    assert own is not None
+    assert by_lender is not None
     assert own.key != by_lender.key
     assert (own.clock, own.other) == (by_lender.other, by_lender.clock)
     assert parse_claim(OF).line() == OF

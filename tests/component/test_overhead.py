@@ -116,6 +116,7 @@ async def test_a_workload_of_a_class_that_is_not_there_is_admitted_without_overh
 )
 async def test_what_grows_nothing_is_allowed_without_a_look_at_its_class(world, new, monkeypatch):
     """[A5]."""
+
     async def unread(name):
         raise AssertionError(name)
 

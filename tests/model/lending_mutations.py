@@ -86,5 +86,3 @@ def new_lenders_are_not_claimed(patch: pytest.MonkeyPatch) -> None:
     """The create of an object is no change of a template."""
     grows = Lending.grows
     patch.setattr(Lending, "grows", lambda self, old, new: old is not None and grows(self, old, new))
-
-

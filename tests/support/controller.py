@@ -27,8 +27,8 @@ from tests.support.clocks import HandClock
 __all__ = [
     "DEPLOYMENT",
     "JOB",
-    "ROLLOUT",
     "ONE_CORE",
+    "ROLLOUT",
     "Controller",
     "job",
     "job_pod",

@@ -22,15 +22,13 @@ from bizrq.domain.claims import (
     Claimant,
     ClaimError,
     Growth,
-    Lender,
-    Settled,
     claimant_of,
     parse_claim,
     settle,
-    since_text,
 )
 from bizrq.domain.forecast import booked_at, next_grant, used_at
 from bizrq.domain.leftovers import leftovers_of
+from bizrq.domain.parts import Part, all_growing, claim_of, grows_by, overlapping
 from bizrq.domain.pod_resources import PodResources, unstated
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.refusals import (
@@ -112,15 +110,6 @@ class LookFirst:
 Outcome = Granted | Refused | Again | LookFirst
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One claimant that grows by a request, and how that would be claimed."""
-
-    growth: Growth
-    settled: Settled
-    known: Claim | None
-
-
 class Account:
     """One version of a bizrq, with what was granted on top of it."""
 
@@ -174,7 +163,7 @@ class Account:
             return Again(f"{taken} creates of {growth.object} are on their way already")
         return self._refusal(ask, parts, now) or self._take(parts, now, milliseconds)
 
-    def _part(self, growth: Growth, *, looked: bool) -> _Part | None:
+    def _part(self, growth: Growth, *, looked: bool) -> Part | None:
         """How a claimant would grow; None where a live read must tell first. Raises ``ClaimError``."""
         leftover = self._leftovers.get(growth.uid)
         if leftover is not None:
@@ -188,7 +177,7 @@ class Account:
             # amounts are kept, and the line keeps its version, which decides when it closes.
             settled = settle(growth, replace(known, version=growth.version))
             assert settled is not None  # noqa: S101  # the versions are equal
-        return _Part(growth, settled, known)
+        return Part(growth, settled, known)
 
     def status(self) -> dict[str, Any]:
         """The status with all that was granted; everything else stays as it was read."""
@@ -213,7 +202,7 @@ class Account:
             return Refused(f"{bizrq.name} grants nothing while its quota cannot be read: {bizrq.problems[0]}")
         if not self._counted and (bizrq.hard or bizrq.reconciled is None):
             return Again(f"{bizrq.name} is new, {_UNCOUNTED}")
-        keys = _all_growing((ask.growth, *ask.behind))
+        keys = all_growing((ask.growth, *ask.behind))
         if ask.growth.keys is None:
             keys += [CASH + key for key in keys]
         uncounted = [key for key in keys if key in bizrq.hard and not self._is_counted(key)]
@@ -226,21 +215,13 @@ class Account:
 
         Whichever is claimed second waits until the objects that it was decided on have the outcome of the first.
         """
-        lender, growth = ask.growth.lender, ask.growth
-        if lender is not None and any(_may_change(each, lender) for each in self._claimants.values()):
-            return Again(f"{lender.object}, whose template {growth.object} has, is changed at this moment; try again")
-        if ask.borrowers is None:
-            return None
-        for each in self._claimants.values():
-            borrows = each.lender is not None and not each.by_lender and each.lender.object == growth.object
-            if borrows and ask.borrowers.get(each.uid, -1) <= each.version:
-                return Again(f"{each.object}, which has its template, is changed at this moment; try again")
-        return None
+        other = overlapping(ask.growth, ask.borrowers, self._claimants.values())
+        return Again(f"{other} is changed at this moment; try again") if other else None
 
     def _is_counted(self, key: str) -> bool:
         return key in self._counted and key in self._used
 
-    def _refusal(self, ask: Ask, parts: Sequence[_Part], now: int) -> Outcome | None:
+    def _refusal(self, ask: Ask, parts: Sequence[Part], now: int) -> Outcome | None:
         growth, bizrq = parts[0].growth, self.bizrq
         if growth.keys is not None:
             missing = [
@@ -269,27 +250,27 @@ class Account:
             return Refused(text + left_to_grant(bizrq.name, over))
         return Refused(text + self._what_fits(replace(ask, growth=growth), now))
 
-    def _exceeded(self, parts: Sequence[_Part], now: int) -> list[Limit]:
+    def _exceeded(self, parts: Sequence[Part], now: int) -> list[Limit]:
         over = []
         for limit in self._limits(parts, now):
             if limit.used + limit.requested > limit.limited:
                 # Covered by an open claim, and yet over: what the request grows by tells people more than 0.
-                requested = limit.requested or sum((_grows_by(each.growth, limit.key) for each in parts), ZERO)
+                requested = limit.requested or sum((grows_by(each.growth, limit.key) for each in parts), ZERO)
                 over.append(replace(limit, requested=requested))
         return over
 
-    def _limits(self, parts: Sequence[_Part], now: int) -> list[Limit]:
+    def _limits(self, parts: Sequence[Part], now: int) -> list[Limit]:
         """The limits that a request grows against; ``requested`` is what ``used`` would rise by [A1, K5]."""
         limits = []
-        for key in _all_growing([each.growth for each in parts]):
+        for key in all_growing([each.growth for each in parts]):
             if key in self.bizrq.hard:
                 requested = sum((each.settled.grant.get(key, ZERO) for each in parts), ZERO)
                 limits.append(Limit(key, requested, self._used_at(key, now), self._limit(key)))
         return limits
 
-    def _budgets(self, parts: Sequence[_Part], now: int) -> list[Limit]:
+    def _budgets(self, parts: Sequence[Part], now: int) -> list[Limit]:
         """The budgets of hours that the pods of a request would spend [A6]."""
-        keys = [CASH + key for key in _all_growing([each.growth for each in parts])]
+        keys = [CASH + key for key in all_growing([each.growth for each in parts])]
         return [Limit(key, ZERO, self._used_at(key, now), self._limit(key)) for key in keys if key in self.bizrq.hard]
 
     def _is_spent(self, limit: Limit, now: int) -> bool:
@@ -319,7 +300,7 @@ class Account:
         def fitting(replicas: int) -> bool:
             growth = replace(ask.growth, new=only(demand_of(replicas), hard))
             settled = settle(growth, known)
-            return settled is not None and not self._exceeded([_Part(growth, settled, known)], now)
+            return settled is not None and not self._exceeded([Part(growth, settled, known)], now)
 
         if not fitting(0):
             return ""
@@ -331,8 +312,8 @@ class Account:
         line = self._lines.get(growth.key)
         return None if line is None else parse_claim(line)
 
-    def _take(self, parts: Sequence[_Part], now: int, milliseconds: int) -> Outcome:
-        lines = [_claimed(each, milliseconds).line() for each in parts]
+    def _take(self, parts: Sequence[Part], now: int, milliseconds: int) -> Outcome:
+        lines = [claim_of(each, milliseconds).line() for each in parts]
         for part, line in zip(parts, lines, strict=True):
             if len(line) > MAX_LINE:
                 return Refused(
@@ -358,7 +339,7 @@ class Account:
             self._note(part, line)
         return Granted(tuple(warnings))
 
-    def _note(self, part: _Part, line: str) -> None:
+    def _note(self, part: Part, line: str) -> None:
         key, claimant = part.growth.key, claimant_of(line)
         assert claimant is not None  # noqa: S101  # it was written just now
         self._lines.pop(key, None)
@@ -382,54 +363,3 @@ class Account:
 def _raised(bizrq: str, limits: Sequence[Limit]) -> Again:
     """It would fit into ``hard`` as it is, and not as it was counted: an answer is possible in a moment."""
     return Again(f"{bizrq} was given more {first_of([limit.key for limit in limits], str)}, {_UNCOUNTED}")
-
-
-def _claimed(part: _Part, milliseconds: int) -> Claim:
-    growth, known = part.growth, part.known
-    return Claim(
-        uid=growth.uid,
-        version=max(growth.version, known.version) if known else growth.version,
-        object=growth.object,
-        since=since_text(milliseconds, known.since if known else ""),
-        demand=part.settled.demand,
-        raised=part.settled.raised,
-        moved_from=growth.moved_from or (known.moved_from if known else ""),
-        own=growth.own or bool(known and known.own),
-        lender=_lender(growth, known),
-        by_lender=growth.by_lender,
-        marks=known.marks if known else (),
-    )
-
-
-def _lender(growth: Growth, known: Claim | None) -> Lender | None:
-    """The newest that a claim was decided with: of amounts of several requests on one version it is of the latest."""
-    if known is None or known.lender is None or (growth.lender is None and known.version < growth.version):
-        return growth.lender
-    if growth.lender is None or growth.lender.uid == known.lender.uid:
-        return max(known.lender, growth.lender or known.lender)
-    return growth.lender
-
-
-def _may_change(claimant: Claimant, lender: Lender) -> bool:
-    """Whether a claim is of a change of a lender whose outcome is not in the version that was read of it."""
-    name, uid = claimant.clock
-    return name == lender.object and (uid != lender.uid or claimant.version >= lender.version)
-
-
-def _grows_by(growth: Growth, key: str) -> Quantity:
-    return max(ZERO, growth.new.get(key, ZERO) - growth.old.get(key, ZERO))
-
-
-def _all_growing(growths: Sequence[Growth]) -> list[str]:
-    """The keys that at least one of them grows on."""
-    return list(dict.fromkeys(key for each in growths for key in _growing(each)))
-
-
-def _growing(growth: Growth) -> list[str]:
-    """The keys that it grows on, above what is held for it already [A1]."""
-    old, credit = growth.old, growth.credit
-    return [
-        key
-        for key, amount in growth.new.items()
-        if amount > old.get(key, ZERO) and not (credit and amount <= credit.get(key, ZERO))
-    ]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Container
 
 from bizrq.domain.demand import PodGroup
 from bizrq.domain.resource_names import GpuResources
-from bizrq.workloads.read import Borrowed, Workload
+from bizrq.workloads.read import Workload
+from bizrq.workloads.references import Borrowed
 
 __all__ = ["Templates"]
 

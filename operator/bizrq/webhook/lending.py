@@ -20,7 +20,8 @@ from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import lender_is_elsewhere, lender_is_missing
 from bizrq.domain.resource_names import GpuResources
 from bizrq.workloads.kind import At, Kind
-from bizrq.workloads.read import Referred, TemplateRef, Workload, read_workload
+from bizrq.workloads.read import Workload, read_workload
+from bizrq.workloads.references import Referred, TemplateRef
 
 __all__ = ["Borrowers", "Lending"]
 

@@ -37,7 +37,8 @@ from bizrq.webhook.lending import Borrowers, Lending
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import PODS_ID, Kind
-from bizrq.workloads.read import Referred, Workload, child_label, read_templates, read_workload
+from bizrq.workloads.read import Workload, child_label, read_templates, read_workload
+from bizrq.workloads.references import Referred
 
 __all__ = ["WorkloadReviews"]
 

@@ -13,14 +13,12 @@ from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads, PodResources, he
 from bizrq.domain.pod_template import FieldProblem, read_pod_spec
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.workloads.expression import MAX_PODS, Expression, Failure, Scope
-from bizrq.workloads.kind import At, Kind, PodGroupAt, Resource, TemplateFrom, at, without
+from bizrq.workloads.kind import At, Kind, PodGroupAt, TemplateFrom, at, without
 from bizrq.workloads.owner import Owner, controller_of
+from bizrq.workloads.references import Borrowed, Referred, TemplateRef
 
 __all__ = [
-    "Borrowed",
-    "Referred",
     "Template",
-    "TemplateRef",
     "Workload",
     "child_label",
     "read_models",
@@ -29,44 +27,6 @@ __all__ = [
 ]
 
 JSON = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateRef:
-    """An object of the same namespace whose pod template a workload refers to."""
-
-    group: str
-    version: str
-    resource: str
-    kind: str
-    name: str
-
-    @property
-    def target(self) -> Resource:
-        """What it is."""
-        return Resource(self.group, self.version, self.resource, self.kind)
-
-    def __str__(self) -> str:
-        """``Deployment web``, for people."""
-        return f"{self.kind} {self.name}"
-
-
-Referred = Mapping[TemplateRef, JSON]
-"""Objects that workloads refer to, as they are now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Borrowed:
-    """A group of pods whose template another object has, which was not at hand."""
-
-    place: int
-    """Where it stands among the groups."""
-    ref: TemplateRef
-    template: At
-    """Where the template stands in that object."""
-    replicas: int
-    path: str
-    """Where the reference stands, for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,4 +61,7 @@ class LendingWorld(World):
             generation=1,
         )
         del raw["spec"]["template"]
-        return {**raw, "spec": {**raw["spec"], "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": of}}}
+        return {
+            **raw,
+            "spec": {**raw["spec"], "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": of}},
+        }

@@ -14,8 +14,8 @@ import msgspec
 
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import KIND, LABEL
-from tests.support.cas_store import CasStore
 from bizrq.workloads.kind import Kind
+from tests.support.cas_store import CasStore
 from tests.support.controller import DEPLOYMENT
 from tests.support.world.loop import Gate
 

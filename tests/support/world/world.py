@@ -114,7 +114,6 @@ class World:
 
     def give_owner(self, name: str, owner: str, *, by: str = "", how: Mapping[str, Any] = AT_ONCE) -> Request:
         """A workload is to say that it is the child of another one."""
-
         reference = self._reference(owner)
 
         def owned(raw: JSON) -> JSON:

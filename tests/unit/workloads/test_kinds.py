@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
-from bizrq.workloads.read import TemplateRef, child_label, read_workload
+from bizrq.workloads.read import child_label, read_workload
+from bizrq.workloads.references import TemplateRef
 from bizrq.workloads.registry import load_kinds, read_kinds
 from tests.support.build import texts
 
