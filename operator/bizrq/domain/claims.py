@@ -251,7 +251,7 @@ def owned_by_itself(lines: Iterable[str]) -> frozenset[str]:
 
 def mark_of(claim: Claim) -> str:
     """What stays of a claim marked ``own`` once its outcome is known: what is observed counts then, and only that."""
-    return replace(claim, demand={}, raised={}, lender=None).line()
+    return replace(claim, demand={}, raised={}, lender=None, by_lender=False).line()
 
 
 def is_mark(claim: Claim) -> bool:

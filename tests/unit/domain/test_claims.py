@@ -181,7 +181,7 @@ def test_of_a_line_that_cannot_be_read_whole_the_claimant_is_known(line: str) ->
 def test_a_mark_is_a_line_that_says_whose_and_no_amounts(claim: Claim) -> None:
     """[A8]."""
     mark = parse_claim(mark_of(claim))
-    assert mark == replace(claim, demand={}, raised={})
+    assert mark == replace(claim, demand={}, raised={}, lender=None, by_lender=False)
     assert is_mark(mark) == claim.own
     assert owned_by_itself([claim.line(), mark.line()]) == ({claim.uid} if claim.own else set())
 
