@@ -215,6 +215,7 @@ SAID: Final = {
     "a CronJob with a label that its Jobs lack": refusals.children_need_label(
         "cronjobs.batch/shop/nightly", ("spec", "jobTemplate", "metadata", "labels"), "team-vision"
     ),
+    "a template that is too large": refusals.exceeded("team-vision", TEAM) + refusals.grown_with([ROLLOUT]),
     "a Deployment that is not there": refusals.lender_is_missing(ROLLOUT, "Deployment web", "shop"),
     "a Deployment of others": refusals.lender_is_elsewhere(ROLLOUT, "Deployment web", "team-vision"),
     "a Deployment that leaves": refusals.lender_stays("deployments.apps/shop/web", [ROLLOUT], "team-vision"),

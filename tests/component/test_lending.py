@@ -131,7 +131,9 @@ async def test_growth_of_the_deployment_behind_a_workload_ref_beyond_quota_is_re
     verdict = await webhook.update(web(1), web(3))
     assert verdict.code == 403
     assert (
-        verdict.message == "exceeded quota: team, requested: limits.cpu=12, used: limits.cpu=0, limited: limits.cpu=10"
+        verdict.message
+        == "exceeded quota: team, requested: limits.cpu=12, used: limits.cpu=0, limited: limits.cpu=10; its template is that "
+        "of rollouts.argoproj.io/shop/ro too, which would grow with it"
     )
     assert not claims(webhook)
 

@@ -35,6 +35,7 @@ from bizrq.domain.refusals import (
     Limit,
     exceeded,
     fits,
+    grown_with,
     key_missing,
     left_to_grant,
     must_specify,
@@ -248,6 +249,8 @@ class Account:
         text = exceeded(bizrq.name, over)
         if growth.keys is not None:
             return Refused(text + left_to_grant(bizrq.name, over))
+        if ask.behind:
+            return Refused(text + grown_with([each.object for each in ask.behind]))
         return Refused(text + self._what_fits(replace(ask, growth=growth), now))
 
     def _exceeded(self, parts: Sequence[Part], now: int) -> list[Limit]:
@@ -290,7 +293,7 @@ class Account:
     def _what_fits(self, ask: Ask, now: int) -> str:
         """The largest replica count that would be admitted, found by asking: more replicas never fit better."""
         demand_of, hard = ask.demand_of, self.bizrq.hard
-        if demand_of is None or ask.behind:
+        if demand_of is None:
             return ""
 
         known = self._known(ask.growth)

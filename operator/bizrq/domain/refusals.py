@@ -21,6 +21,7 @@ __all__ = [
     "children_need_label",
     "exceeded",
     "fits",
+    "grown_with",
     "key_missing",
     "label_of_owner",
     "label_required",
@@ -245,6 +246,11 @@ def borrowers_elsewhere(what: str, borrowers: Sequence[str]) -> str:
         f"{what}: its template may not grow while it is that of {first_of(borrowers, str, 'workloads')}, which are "
         "under another bizrq; delete these first, or let them refer to another one"
     )
+
+
+def grown_with(borrowers: Sequence[str]) -> str:
+    """What stands behind a refusal of an object whose template others have, which would grow with it."""
+    return f"; its template is that of {first_of(borrowers, str, 'workloads')} too, which would grow with it"
 
 
 def uncountable(what: str, problems: Sequence[object]) -> str:
