@@ -162,6 +162,19 @@ async def test_a_child_that_is_of_a_counted_kind_itself_is_counted_once(clock, u
     assert [line.own for line in lines(webhook)] == own
 
 
+@pytest.mark.parametrize(("widget", "own"), [("team", []), (None, [True])], ids=["counted", "not counted"])
+async def test_what_stands_between_need_not_be_of_a_counted_kind(clock, widget, own):
+    """[A8] It is of the kind that the description of the owner's names."""
+    webhook = PolicyWebhook(clock, trusted={KUBERAY})
+    webhook.have(counted(HARD), workload("w", kind="Widget", api_version="example.com/v1", bizrq=widget))
+    part = workload("part", kind="Part", api_version="example.com/v1", bizrq=None)
+    webhook.reads.workloads["parts.example.com", "shop", "part"] = owned(part, "example.com/v1", "Widget", "w")
+    webhook.access.give(KUBERAY, "use")
+    webhook.user = KUBERAY
+    assert (await webhook.create(a_pod(("example.com/v1", "Part", "part")))).allowed
+    assert [line.own for line in lines(webhook)] == own
+
+
 async def test_a_job_of_a_cron_job_is_counted_whoever_made_it(webhook):
     """[A8, A12] Its right was asked for on the CronJob."""
     webhook.user = "system:serviceaccount:kube-system:cronjob-controller"

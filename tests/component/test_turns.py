@@ -8,36 +8,10 @@ from bizrq.domain.times import timestamp
 from tests.support.build import NOW, bizrq
 from tests.support.cas_store import CasStore
 from tests.support.controller import Controller, job, job_pod, until
+from tests.support.loop import Loop
 
 SECOND = 1000
 """Milli-cores x seconds of one core in a second."""
-
-
-class Loop:
-    """Stands in for the loop: the sync of a controller tells it when it wants to look at a bizrq again."""
-
-    def __init__(self, controller):
-        self.controller, self.due = controller, {}
-        controller.sync._wake_in = self.wake_in
-
-    def wake_in(self, name, seconds):
-        at = self.controller.clock.time + seconds
-        self.due[name] = min(at, self.due.get(name, at))
-
-    async def look(self, name):
-        """One look, as the loop has it."""
-        self.due.pop(name, None)
-        await self.controller.sync.refresh(name)
-        self.controller.see(*self.controller.store.names())
-
-    async def pass_time(self, until_):
-        """Let time pass to an instant; whoever is due is looked at in time."""
-        clock = self.controller.clock
-        while self.due and min(self.due.values()) <= until_:
-            name = min(self.due, key=lambda each: self.due[each])
-            clock.time = max(clock.time, int(self.due[name]))
-            await self.look(name)
-        clock.time = until_
 
 
 @pytest.fixture

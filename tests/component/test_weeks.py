@@ -86,7 +86,9 @@ async def test_a_controller_that_was_down_over_an_edge_books_both_weeks(start, e
     new.see("team")
     new.workload(job())
     sink = new.inventory.pods
-    sink.replay_began(new.inventory.replay_from())
+    since = new.inventory.replay_from()
+    assert since is not None
+    sink.replay_began(since)
     new.pod_deleted(job_pod("b", created=start, scheduled=start, finished=[end - HOUR], phase="Succeeded", version=70))
     new.pods_listed(pods[:1], 80)
     sink.passed(80, clock.now())

@@ -595,7 +595,10 @@ STATUS: Final[Json] = {
     "lastReconcileTime": "2026-01-05T10:00:00Z",
     "observedGeneration": 1,
     "writer": "9f31c2.4711",
-    "conditions": [_condition("Ready", "True"), _condition("OverQuota", "False"), _condition("CashExhausted", "False")],
+    "conditions": [
+        _condition("Ready", "True"),
+        *(_condition(each, "False") for each in ("OverQuota", "CashExhausted", "SurgeStanding")),
+    ],
     "summary": {
         "cpu": "396/400", "memory": "1536Gi/2Ti", "gpu": "40/64", "cashCpu": "812.4/10000", "cashGpu": "12/1000",
     },
@@ -706,9 +709,9 @@ crd-vision   dept-ai   396/400   1536Gi/2Ti   40/64   812.4/10000   12/1000    F
 """
 
 WIDE_COLUMNS: Final = """
-NAME         PARENT    CPU       MEMORY       GPU     CASH-CPU      CASH-GPU   READY   AGE   OVER-QUOTA   CASH-EXHAUSTED   MESSAGE
+NAME         PARENT    CPU       MEMORY       GPU     CASH-CPU      CASH-GPU   READY   AGE   OVER-QUOTA   CASH-EXHAUSTED   SURGE-STANDING   MESSAGE
 crd-new                                                                                0s
-crd-vision   dept-ai   396/400   1536Gi/2Ti   40/64   812.4/10000   12/1000    False   0s    True         False            dept-ai has 40 left
+crd-vision   dept-ai   396/400   1536Gi/2Ti   40/64   812.4/10000   12/1000    False   0s    True         False            True             dept-ai has 40 left
 """  # noqa: E501  # a table of kubectl
 
 
@@ -720,6 +723,7 @@ def test_the_columns_of_kubectl_get(bizrqs: Bizrqs) -> None:
         _condition("OverQuota", "True"),
         _condition("Ready", "False", "dept-ai has 40 left"),
         _condition("CashExhausted", "False"),
+        _condition("SurgeStanding", "True"),
     ]
     bizrqs.put({**stored, "status": {**STATUS, "conditions": conditions}}, "/status").accepted()
     names = ("bizrq", "crd-new", "crd-vision")

@@ -32,6 +32,9 @@ class Steps:
         self.taken.append("lease")
         return "vouched"
 
+    async def owners(self):
+        self.taken.append("owners")
+
     async def list_all(self):
         self.taken.append("lists")
         await self.may_go_on.wait()
@@ -59,7 +62,7 @@ async def begun(steps):
         "_appearance": steps.part("appearance"),
         "_pods": steps.part("pods"),
         "_sync": SimpleNamespace(run=steps.part("writes").run, trust=lambda _: steps.taken.append("taken over")),
-        "_gone_owners": steps.part("gone owners"),
+        "_gone_owners": SimpleNamespace(begin=steps.owners, run=steps.part("gone owners").run),
         "_kopf": steps.part("events"),
         "_resync": steps.part("resync"),
         "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),

@@ -9,10 +9,11 @@ from bizrq.domain.cash import HOUR, Books, Seen
 from bizrq.domain.periods import Period, State
 from bizrq.domain.quantity import parse
 from bizrq.domain.status import Counted, NotReady
+from bizrq.domain.surge import Surge
 from tests.support.books import CPU
 from tests.support.build import NOW, amounts, bizrq, read
 
-__all__ = ["TEAM", "after", "core_hours", "counted"]
+__all__ = ["TEAM", "after", "core_hours", "counted", "surges"]
 
 TEAM = bizrq(hard={"limits.cpu": "8", "pods": "4", "cash/limits.cpu": "10"}, generation=3)
 
@@ -47,3 +48,8 @@ def core_hours(used: str, *, rate: int = 0, settled: str = "0") -> Books:
 def after(bizrq_: Bizrq, status: dict[str, Any]) -> Bizrq:
     """The bizrq as it is read back once ``status`` is stored."""
     return read({**bizrq_.raw, "status": status})
+
+
+def surges(*since: int) -> list[Surge]:
+    """Surge of workloads since these instants: eight pods, of which four are charged."""
+    return [Surge(f"deployments.apps/shop/web-{number}", 8, 4, each) for number, each in enumerate(since)]

@@ -33,6 +33,7 @@ kinds:
       - each: spec.groups
         template: template
         replicas: item.?replicas.orValue(1)
+    between: [{group: example.com, version: v1, resource: parts, kind: Part}]
 """
 
 KINDS: Sequence[Kind] = (*built_in(), *read_kinds(_CUSTOM, "custom.yaml"))

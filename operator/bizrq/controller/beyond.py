@@ -15,7 +15,7 @@ from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.read import Workload
 
-__all__ = ["beyond_demand", "show_beyond"]
+__all__ = ["beyond_demand", "show_beyond", "staying_pods"]
 
 
 def beyond_demand(bizrq: Bizrq, inventory: Inventory) -> int:
@@ -24,18 +24,23 @@ def beyond_demand(bizrq: Bizrq, inventory: Inventory) -> int:
     Pods that are being deleted, or have ended, make room for others and are not among them. Those of a workload that is
     gone, or whose controller has yet to act on its spec, are leftovers [P5].
     """
-    pods: Counter[str] = Counter()
-    for pod in inventory.pods.of(bizrq.name):
-        uid = inventory.workload_of(pod)
-        ends = pod.deleted_at is not None or pod.interval.end is not None or pod.interval.cut is not None
-        if uid is not None and not ends:
-            pods[uid] += 1
     count = 0
-    for uid, number in pods.items():
+    for uid, number in staying_pods(bizrq, inventory).items():
         workload = inventory.workloads.get(uid)
         if workload is not None and workload.settled:
             count += max(0, number - _at_most(workload))
     return count
+
+
+def staying_pods(bizrq: Bizrq, inventory: Inventory) -> Counter[str]:
+    """How many pods of ``bizrq`` are there to stay, by UID of the workload that they are counted with. A walk."""
+    pods: Counter[str] = Counter()
+    for pod in inventory.pods.of(bizrq.name):
+        if pod.stays_on:
+            uid = inventory.workload_of(pod)
+            if uid is not None:
+                pods[uid] += 1
+    return pods
 
 
 async def show_beyond(inventory: Inventory, metrics: ControllerMetrics) -> None:

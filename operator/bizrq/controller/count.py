@@ -11,6 +11,7 @@ from typing import Final
 
 from bizrq.controller.books import Quiet, books_now, period_now
 from bizrq.controller.leftovers import Memory, what_stays
+from bizrq.controller.surges import surges_of
 from bizrq.domain.amounts import KEYS_NAMED, Amounts, add_into, key_by_key_max, total
 from bizrq.domain.bizrq import Absorbed, Bizrq, own_amounts
 from bizrq.domain.cash import absorb
@@ -43,6 +44,7 @@ def count(
     leaving: Bizrq | None = None,
     gone: Container[str] = (),
     memory: Memory | None = None,
+    crowded: Iterable[str] = (),
     quiet: Quiet | None = None,
     believe_seen: bool = True,
 ) -> Counted:
@@ -51,7 +53,8 @@ def count(
     ``settled`` are lines of claims that a live read has closed [A4]; ``leaving`` is a child whose hours move into the
     ledger with this status, and ``gone`` are the UIDs of such children that a live read has shown gone [T7].
 
-    ``memory`` is for what pods hold beyond the demand [P5]; ``quiet`` and ``believe_seen`` are for ``books_now``.
+    ``memory`` is for what pods hold beyond the demand [P5]; ``crowded`` are the UIDs of workloads that may have more
+    pods than they are charged for; ``quiet`` and ``believe_seen`` are for ``books_now``.
 
     Raises ``ViewTooOldError`` while the view of pods is older than the one behind the status [C4].
     """
@@ -96,6 +99,7 @@ def count(
         unsure=stays.unsure,
         rest=stays.rest,
         look_again=stays.look_again,
+        surges=surges_of(bizrq, inventory, crowded, stays.charges),
         absorbed=absorbed,
         books=books,
         period=state,

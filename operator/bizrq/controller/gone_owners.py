@@ -54,30 +54,39 @@ class GoneOwners:
             await asyncio.sleep(_PAUSE_SECONDS)
             await self.look()
 
-    async def look(self) -> None:
-        """Look for the owners of the pods that wait and were not looked for yet."""
+    async def begin(self) -> None:
+        """Look before anything is written: pods that are replayed were charged, and must not be nobody's for a while.
+
+        Where that cannot be told any more, it is as if their deletions had not been replayed [C6].
+        """
+        if not await self.look():
+            self._inventory.pods.strays_stay_unknown()
+
+    async def look(self) -> bool:
+        """Look for the owners of the pods that wait and were not looked for yet; False if that cannot be told."""
         wanted = self._inventory.pods.strays.to_look_for()
         if wanted is None:
-            return
+            return True
         names, versions = wanted
         kinds = [kind for kind in self._kinds if not names.isdisjoint(_names(kind))]
         labelled = {"labelSelector": LABEL}
         looks = [self._look(kind.url, labelled, versions, self._workload_gone(kind)) for kind in kinds]
         looks += [self._look(each.url, {}, versions, self._between_gone) for each in between(kinds)]
-        await asyncio.gather(*looks)
+        return all(await asyncio.gather(*looks))
 
     async def _look(
         self, url: str, params: dict[str, str], versions: Iterable[int], gone: Callable[[bytes], None]
-    ) -> None:
+    ) -> bool:
         try:
             for version in versions:
                 if await self._told(url, params, version, gone):
-                    return
+                    return True
             log.info("%s: which owners of pods are gone is not told any more", url)
         except NotFound:
-            return  # the cluster does not have this kind, so it has no such owners
+            return True  # the cluster does not have this kind, so it has no such owners
         except ClusterError as error:
             log.warning("%s: it cannot be told which owners of pods are gone: %s", url, error)
+        return False
 
     async def _told(self, url: str, params: dict[str, str], since: int, gone: Callable[[bytes], None]) -> bool:
         """Whether what went since that version was told."""

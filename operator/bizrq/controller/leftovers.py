@@ -56,6 +56,8 @@ class Stays:
     """Whether ``used`` as read held more than can be named."""
     look_again: bool = False
     """Whether strangers hold some of that, whose end wakes nobody."""
+    charges: dict[str, Amounts] = field(default_factory=dict)
+    """What each workload is charged that may be charged more than it demands, by UID."""
 
 
 @dataclass(slots=True)
@@ -85,7 +87,6 @@ def what_stays(
 ) -> Stays:
     """What pods and open claims hold; ``claims`` are those of workloads in the status read."""
     stays = Stays()
-    charges: dict[str, Amounts] = {}
     workload_of: dict[str, str] = {}
     named = dict(inventory.workloads.total(bizrq.name))
     lines = []
@@ -93,7 +94,7 @@ def what_stays(
         child = inventory.workloads.is_child(known.uid)  # its pods are its owner's, and so is what they hold [A8]
         sure = known.base if child else key_by_key_max(known.base, known.before)
         controllers = () if child else inventory.controllers_of(known.uid, known.controllers)
-        charged = charges[known.uid] = _charge(bizrq, inventory, memory, known, sure, controllers, stays, now)
+        charged = stays.charges[known.uid] = _charge(bizrq, inventory, memory, known, sure, controllers, stays, now)
         workload_of |= dict.fromkeys(controllers, known.uid)
         add_into(named, beyond(sure, known.observed))
         add_into(stays.extra, beyond(charged, known.observed))
@@ -106,7 +107,7 @@ def what_stays(
     if rest:
         stays.rest = True
         if memory.is_as_late(bizrq.uid, since):
-            above = _above(bizrq, inventory, charges, workload_of, now)
+            above = _above(bizrq, inventory, stays.charges, workload_of, now)
             strangers = memory.strangers(workload_of)
             rest = _kept(rest, above, strangers)
             stays.look_again = bool(strangers) and any(rest.values())

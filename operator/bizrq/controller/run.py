@@ -219,6 +219,7 @@ class Controller:
                 await reflector.synced.wait()
             group.create_task(self._pods.run(), name="pods")
             await self._pods.synced.wait()
+            await self._gone_owners.begin()
             self._inventory.pods_known()
             gc.freeze()
             self._started = True

@@ -25,6 +25,7 @@ from bizrq.controller.moves import Moves
 from bizrq.controller.pods_seen import PodsSeen
 from bizrq.controller.settlement import Settlement
 from bizrq.controller.strangers import Strangers
+from bizrq.controller.surges import Crowds
 from bizrq.controller.turns import next_turn
 from bizrq.controller.wakes import Wakes
 from bizrq.domain.bizrq import Bizrq, read_bizrq
@@ -95,6 +96,7 @@ class Sync(Wakes):
         """Books that only time changes, as far as is known."""
         self._pods_seen = PodsSeen(inventory, reads, clock)
         self._strangers = Strangers(inventory, reads, kinds, clock)
+        self._crowds = Crowds()
         self._process = secrets.token_hex(3)
         self._writes = 0
 
@@ -252,16 +254,19 @@ class Sync(Wakes):
             # At the very moment of the count: what changes after it is a change against what is counted here.
             before |= {**self._inventory().workloads.take_before(bizrq.name), **before}
             quiet = self._still_quiet(bizrq.name)
+            now = self._clock.now()
+            crowd = self._crowds.of(bizrq, self._inventory(), now)
             counted = count(
                 bizrq,
                 self._inventory(),
-                now=self._clock.now(),
+                now=now,
                 writer=f"{self._process}.{self._writes}",
                 gpus=self._gpus,
                 settled=settled,
                 leaving=child,
                 gone=gone,
                 memory=memory,
+                crowded=crowd.uids,
                 quiet=quiet,
                 believe_seen=believe_seen,
             )
@@ -270,6 +275,7 @@ class Sync(Wakes):
                 or (counted.unsure and await self._pods_seen.ask(counted.unsure))
             ):
                 break
+        self._crowds.note(bizrq.name, crowd, counted.surges)
         if counted.unsure or counted.look_again:
             self._unsure.add(bizrq.name)
         else:
@@ -334,8 +340,9 @@ class Sync(Wakes):
         bizrq = self._inventory().bizrqs.get(name)
         if bizrq is not None:
             now, quiet = self._clock.now(), self._quiet.get(name)
-            turn = next_turn(bizrq, self._inventory(), quiet.steady_until if quiet else None, now)
-            self._wake_in(name, max(turn - now, self._gather))
+            steady_until, surge_stands = quiet.steady_until if quiet else None, self._crowds.next_standing(name, now)
+            turn = next_turn(bizrq, self._inventory(), steady_until, now, surge_stands=surge_stands)
+            self._wake_in(name, max(turn - self._clock.milliseconds() / 1000, self._gather))
 
     def _forget(self, name: str) -> None:
         self._drift.forget(name)
@@ -344,3 +351,4 @@ class Sync(Wakes):
         self._settlement.forget(name)
         self._let_go_of(name)
         self._quiet.pop(name, None)
+        self._crowds.forget(name)

@@ -19,6 +19,7 @@ from bizrq.domain.periods import State, as_json
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
 from bizrq.domain.resource_names import CASH, GpuResources, cash_base, is_cash
 from bizrq.domain.stays import is_of_another_format as is_move_of_another_format
+from bizrq.domain.surge import Surge
 from bizrq.domain.times import timestamp
 
 __all__ = ["Counted", "NotReady", "has_news", "new_status", "put_books", "put_list", "summary"]
@@ -56,6 +57,8 @@ class Counted:
     """Whether the status read held more than could be named [P5]."""
     look_again: bool = False
     """Whether that may fall without any event of a pod of this bizrq."""
+    surges: Sequence[Surge] = ()
+    """Workloads with more pods than they are charged for, oldest first, whether these stand or not."""
     moves: Sequence[str] = ()
     """Lines of workloads whose pods are charged here for a part of their time only, or that are gone [C7]."""
     absorbed: Sequence[Absorbed] = ()
@@ -185,7 +188,7 @@ def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict
     )
     result = [
         _condition(each, bizrq.generation, counted.now, before)
-        for each in (ready, over_quota, _cash(bizrq, used, counted))
+        for each in (ready, over_quota, _cash(bizrq, used, counted), _surge(counted))
     ]
     ours = {each["type"] for each in result}
     foreign = [each for each in before if each.get("type") not in ours]
@@ -200,6 +203,23 @@ def _cash(bizrq: Bizrq, used: Amounts, counted: Counted) -> tuple[str, str, str,
     if spent:
         return "CashExhausted", "True", "BudgetSpent", "no hours are left: " + _used_of(spent, used, budgets)
     return "CashExhausted", "False", "BudgetLeft", "every budget has hours left"
+
+
+_WORKLOADS_NAMED: Final = 5
+
+
+def _surge(counted: Counted) -> tuple[str, str, str, str]:
+    standing = [each for each in counted.surges if each.stands_from <= counted.now]
+    if not standing:
+        return "SurgeStanding", "False", "NoneForAnHour", "no workload has had more pods than it is charged for an hour"
+    named = [
+        f"{each.object} has {each.pods} pods and is charged for {each.charged}, since {timestamp(each.since)}"
+        for each in standing[:_WORKLOADS_NAMED]
+    ]
+    if len(standing) > len(named):
+        named.append(f"and {len(standing) - len(named)} more workloads")
+    told = "; ".join(named)
+    return "SurgeStanding", "True", "RolloutStands", f"{told}: promote or abort the rollout, or lower its replicas"
 
 
 def _is_exhausted(key: str, limit: Quantity, used: Amounts, counted: Counted) -> bool:
@@ -283,8 +303,12 @@ def _value(text: str) -> Quantity | str:
         return text
 
 
+_TOLD_BY_MESSAGE: Final = ("Ready", "SurgeStanding")
+"""Conditions whose message says more than their reason, and changes only when something happens."""
+
+
 def _states(status: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
-        (each["type"], each["status"], each["message"] if each["type"] == "Ready" else each["reason"])
+        (each["type"], each["status"], each["message"] if each["type"] in _TOLD_BY_MESSAGE else each["reason"])
         for each in status.get("conditions") or []
     ]

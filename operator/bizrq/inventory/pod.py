@@ -67,6 +67,12 @@ class Pod(Charged, eq=False, gc=False):
                     tuple((until, amounts(held, models)) for until, held in self.held_before),
                 )
 
+    @property
+    def stays_on(self) -> bool:
+        """Whether it has neither ended nor is being deleted: else it makes room for others."""
+        interval = self.interval
+        return self.deleted_at is None and interval.end is None and interval.requested is None
+
     def holds(self, now: int) -> bool:
         """Whether what it asks for is still in somebody's way: neither terminal nor past its cut [P5]."""
         interval = self.interval

@@ -92,6 +92,15 @@ class Pods:
             return any(pod.interval.start is not None for pod in pods)
         return any((pod.created if pod.interval.start is None else pod.interval.start) < before for pod in pods)
 
+    def starts_of_staying(self, controllers: Iterable[str]) -> list[int]:
+        """When those pods of these controllers got their nodes that have neither ended nor are being deleted."""
+        return [
+            pod.interval.start
+            for owner in controllers
+            for pod in self._controlled_by(owner)
+            if pod.interval.start is not None and pod.stays_on
+        ]
+
     def held_under(self, controllers: Iterable[str], models: Models, now: int) -> dict[str, Quantity]:
         """What the pods of these controllers hold together, with ``pods`` and under ``models`` [P5].
 
@@ -225,6 +234,11 @@ class Pods:
         self.strays.mark(self.version, at)
 
     # --- attribution ---
+
+    def strays_stay_unknown(self) -> None:
+        """The owners of pods that were replayed cannot be told: whose they were nobody knows [C6]."""
+        if self.known_since is not None:
+            self.known_since = max(self.known_since, self.strays.newest or 0)
 
     def owner_known(self, owner: str) -> None:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""

@@ -72,6 +72,11 @@ class Strays:
         return min((_gone_at(pod) for pod in pods), default=None)
 
     @property
+    def newest(self) -> int | None:
+        """The highest version at which one of them went; None if there is none."""
+        return max((pod.deleted_at or 0 for pod in self._waiting if not pod.stays), default=None)
+
+    @property
     def first(self) -> int | None:
         """The version at which the first of them went, as far as deletions arrive in order."""
         return self._waiting[0].deleted_at if self._waiting else None

@@ -30,9 +30,9 @@ def group(name="team", *, parent=None, hours="1", ledger=0, rate="0", period_end
     return bizrq(name, parent=parent, hard={"cash/limits.cpu": hours}, reconciled=NOW, cash=cash, **fields)
 
 
-def turn(*raws, steady_until=None, now=NOW):
+def turn(*raws, steady_until=None, now=NOW, **more):
     inventory = inventory_of(*raws)
-    return next_turn(read(raws[0]), inventory, steady_until, now) - now
+    return next_turn(read(raws[0]), inventory, steady_until, now, **more) - now
 
 
 def test_at_rest_it_looks_again_at_the_horizon():
@@ -50,6 +50,12 @@ def test_what_comes_behind_the_horizon_is_found_by_the_next_look():
     """[C8]."""
     assert turn(group(rate="1")) == HORIZON
     assert turn(group(rate="1"), now=NOW + 2800) == 800
+
+
+def test_when_surge_begins_to_stand():
+    """[A8]."""
+    assert turn(group(), surge_stands=NOW + 300) == 300
+    assert turn(group(), surge_stands=NOW + 3600) == HORIZON
 
 
 def test_when_the_period_ends():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady, has_news, new_status, summary
 from tests.support.books import CPU
 from tests.support.build import NOW, amounts, bizrq, read, texts
-from tests.support.statuses import TEAM, after, core_hours, counted
+from tests.support.statuses import TEAM, after, core_hours, counted, surges
 
 GPUS = GpuResources()
 
@@ -281,6 +282,7 @@ def test_all_is_well() -> None:
         "Ready": ("True", "Counted"),
         "OverQuota": ("False", "WithinHard"),
         "CashExhausted": ("False", "BudgetLeft"),
+        "SurgeStanding": ("False", "NoneForAnHour"),
     }
 
 
@@ -371,6 +373,34 @@ def test_a_budget_of_zero_allows_nothing() -> None:
     assert conditions_of(bizrq(hard={"cash/limits.cpu": "0"}), counted())["CashExhausted"][0] == "True"
 
 
+@pytest.mark.parametrize(
+    ("age", "standing"), [pytest.param(3599, "False", id="59 min 59 s"), pytest.param(3600, "True", id="an hour")]
+)
+def test_surge_stands_after_an_hour(age: int, standing: str) -> None:
+    """[A8]."""
+    figures = dataclasses.replace(counted(), surges=surges(NOW - age))
+    assert conditions_of(TEAM, figures)["SurgeStanding"][0] == standing
+
+
+def test_surge_that_stands_is_named_with_its_pods_and_the_way_out() -> None:
+    """[A8] and what does not stand yet is not named."""
+    figures = dataclasses.replace(counted(), surges=surges(NOW - 3600, NOW - 60))
+    status, reason, message = conditions_of(TEAM, figures)["SurgeStanding"]
+    assert (status, reason) == ("True", "RolloutStands")
+    assert message == (
+        "deployments.apps/shop/web-0 has 8 pods and is charged for 4, since 2026-01-05T09:00:00Z: "
+        "promote or abort the rollout, or lower its replicas"
+    )
+
+
+def test_five_workloads_with_surge_are_named() -> None:
+    """A status is sent around with every write."""
+    figures = dataclasses.replace(counted(), surges=surges(*[NOW - 7200] * 7))
+    message = conditions_of(TEAM, figures)["SurgeStanding"][2]
+    assert [f"web-{number} " in message for number in range(7)] == [True] * 5 + [False] * 2
+    assert "; and 2 more workloads: promote" in message
+
+
 def test_the_time_of_a_transition_is_kept_while_the_status_is_the_same() -> None:
     team = read(TEAM)
     first = new_status(team, counted({"limits.cpu": "9"}))
@@ -382,7 +412,7 @@ def test_the_time_of_a_transition_is_kept_while_the_status_is_the_same() -> None
     third = new_status(after(team, second), counted({"limits.cpu": "8"}, now=NOW + 120))
     assert condition(third, "OverQuota")["lastTransitionTime"] == "2026-01-05T10:02:00Z"
     assert condition(third, "Ready")["lastTransitionTime"] == "2026-01-05T10:00:00Z"
-    assert len(third["conditions"]) == 3
+    assert len(third["conditions"]) == 4
 
 
 def test_texts_of_amounts_are_canonical() -> None:

@@ -13,7 +13,7 @@ from bizrq.domain.periods import Period, State
 from bizrq.domain.status import Counted, NotReady, has_news, new_status
 from tests.support.books import CPU
 from tests.support.build import NOW, bizrq, read
-from tests.support.statuses import TEAM, after, core_hours, counted
+from tests.support.statuses import TEAM, after, core_hours, counted, surges
 
 
 def stored(team: dict[str, Any], figures: Counted) -> Bizrq:
@@ -86,10 +86,20 @@ def test_the_first_status_is_news() -> None:
         pytest.param(dataclasses.replace(at(60), period=State(Period(NOW))), id="[C9] another period"),
         pytest.param(at(60, not_ready=NotReady("ParentNotFound", "gone")), id="it is not ready any more"),
         pytest.param(at(9 * 1800), id="[C8] its hours have run out"),
+        pytest.param(dataclasses.replace(at(60), surges=surges(NOW - 3540)), id="[A8] surge has stood for an hour"),
     ],
 )
 def test_what_is_news(figures: Counted) -> None:
     assert news(stored(TEAM, at(0)), figures)
+
+
+def test_surge_is_news_when_it_begins_to_stand_when_others_do_and_when_it_ends() -> None:
+    """[A8] and not while it goes on."""
+    one, two = surges(NOW - 3600, NOW - 3500)
+    team = stored(TEAM, dataclasses.replace(at(0), surges=[one, two]))
+    assert not news(team, dataclasses.replace(at(99), surges=[one, two]))
+    assert news(team, dataclasses.replace(at(100), surges=[one, two]))
+    assert news(team, at(1))
 
 
 def test_a_moment_before_the_hours_run_out_is_no_news() -> None:

@@ -59,7 +59,8 @@ def test_what_a_pod_holds_is_told_by_itself_whatever_its_runtime_class_says_late
     raw = pod(
         spec={**pod_spec(container(limits={"cpu": "1"}), overhead={"cpu": "250m"}), "runtimeClassName": "sandbox"}
     )
-    assert read(raw, POD).runtime_classes == frozenset()
+    before_its_class = pod(spec={**CORE, "runtimeClassName": "sandbox"})
+    assert read(raw, POD).runtime_classes == read(before_its_class, POD).runtime_classes == frozenset()
     assert texts(read(raw, POD).demand)["requests.cpu"] == "1250m"
 
 
