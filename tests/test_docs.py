@@ -179,6 +179,8 @@ DEPT: Final = [limit("limits.cpu", "100", "40", "120")]
 UNCOUNTABLE: Final = (
     "podGroups[0].replicas of spec.groups.feeder: item.?copies.orValue(1): must be a whole number of pods, not 'two'"
 )
+ROLLOUT: Final = "rollouts.argoproj.io/shop/web"
+
 SAID: Final = {
     "a workload that is too large": refusals.exceeded("team-vision", TEAM) + refusals.fits(6),
     "an autoscaler's maximum": refusals.autoscaler_too_high(
@@ -216,6 +218,11 @@ SAID: Final = {
     "a CronJob with a label that its Jobs lack": refusals.children_need_label(
         "cronjobs.batch/shop/nightly", ("spec", "jobTemplate", "metadata", "labels"), "team-vision"
     ),
+    "a template that is too large": refusals.exceeded("team-vision", TEAM) + refusals.grown_with([ROLLOUT]),
+    "a Deployment that is not there": refusals.lender_is_missing(ROLLOUT, "Deployment web", "shop"),
+    "a Deployment of others": refusals.lender_is_elsewhere(ROLLOUT, "Deployment web", "team-vision"),
+    "a Deployment that leaves": refusals.lender_stays("deployments.apps/shop/web", [ROLLOUT], "team-vision"),
+    "a template of others": refusals.borrowers_elsewhere("deployments.apps/shop/web", [ROLLOUT]),
     "what cannot be counted": refusals.uncountable("widgets.example.com/shop/press", [UNCOUNTABLE]),
     "a pod that grows": refusals.resized(
         "web-1", "shop", [(key, parse("1500m"), parse("1")) for key in ("cpu", "limits.cpu", "requests.cpu")]

@@ -118,11 +118,19 @@ NEVER_REFUSED = [
     ),
     pytest.param(lambda w: w.create(web(5, bizrq=None)), id="a create of what is not labelled"),
     pytest.param(lambda w: w.update(web(1, bizrq=None), web(99, bizrq=None)), id="growth of what is not labelled"),
-    pytest.param(lambda w: w.update(web(5), web(5, bizrq=None)), id="a label that goes"),
+    pytest.param(
+        lambda w: w.update(web(5, kind="StatefulSet"), web(5, kind="StatefulSet", bizrq=None)), id="a label that goes"
+    ),
     pytest.param(lambda w: w.scale(web(5), 5, 4), id="scaling down"),
     pytest.param(lambda w: w.scale(web(5), 5, 0), id="scaling to 0, which the Scale leaves out"),
     pytest.param(lambda w: w.scale(web(5), 5, 5), id="a scale that changes nothing"),
 ]
+
+
+async def test_a_label_goes_though_nobody_can_tell_whose_template_it_had(webhook):
+    """[A5] it is asked for, but a bizrq, or a list, that cannot be read holds nothing up."""
+    webhook.store.away = True
+    assert (await webhook.update(web(5), web(5, bizrq=None))).allowed
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["over quota", "while bizrq cannot be read"])

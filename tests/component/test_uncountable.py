@@ -91,9 +91,9 @@ async def test_a_correction_is_growth_of_all_that_it_asks_for(webhook):
 async def test_a_scale_of_what_cannot_be_counted_is_refused(webhook):
     """[A9]"""
     raw = workload("ro", kind="Rollout", api_version="argoproj.io/v1alpha1", replicas=1, version=70)
-    raw["spec"] = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}
+    raw["spec"] = {"workloadRef": {"apiVersion": "v1", "kind": "PodTemplate", "name": "web"}}
     webhook.have(raw)
-    assert "the template of Deployment web is not known" in (await webhook.scale(raw, 1, 2)).message
+    assert "must refer to a Deployment of apps" in (await webhook.scale(raw, 1, 2)).message
 
 
 async def test_a_bizrq_of_what_cannot_be_counted_is_not_deleted(webhook):

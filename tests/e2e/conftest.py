@@ -10,17 +10,18 @@ import pytest
 
 from testbed import build
 from testbed.cluster import Cluster
-from testbed.parts import BASE
+from testbed.parts import BASE, PARTS
 from testbed.progress import Progress
 from tests.support.kube import client
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what the cluster needs before the first test, whose time limit is not meant for minutes of building."""
-    wanted = any("cluster" in getattr(item, "fixturenames", ()) for item in session.items)
+    """Build what the clusters need before the first test, whose time limit is not meant for minutes of building."""
+    named = {name for item in session.items for mark in item.iter_markers("parts") for name in mark.args}
+    wanted = named or any("cluster" in getattr(item, "fixturenames", ()) for item in session.items)
     if wanted and not session.config.option.collectonly:
         with session.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            build.ensure(BASE, Progress())
+            build.ensure([*BASE, *(PARTS[name] for name in sorted(named))], Progress())
 
 
 @pytest.fixture(scope="session")

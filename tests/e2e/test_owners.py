@@ -385,6 +385,39 @@ def test_references_to_what_is_no_counted_owner_hide_nothing(bed, team, namespac
     bed.create(pod("large", team, namespace, cores="6", owner=owner))
 
 
+KINDS = {
+    "Pod": "v1", "ReplicationController": "v1", "ReplicaSet": "apps/v1", "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1", "Job": "batch/v1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kind_has_a_free_ride_behind_an_owner(bed, team, namespace, harmless, kind):
+    """[A8] neither by the right UID, nor by a wrong one, nor by that of an object that nobody counts."""
+    configured = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": namespace}}
+    owners = {
+        "the right UID": owned_by(harmless),
+        "the right name with another UID": owned_by(harmless, uid="8c1f2f34-0000-4000-8000-000000000000"),
+        "a ConfigMap": owned_by(bed.create(configured, "admin")),
+        "a Deployment without a label": owned_by(bed.create(web(None, namespace, name="plain"))),
+    }
+    labels = {"app": "huge"}
+    template = {"metadata": {"labels": labels}, "spec": spec("100")}
+    specs = {
+        "Pod": spec("100"),
+        "Job": {"template": {"spec": spec("100", restartPolicy="Never")}},
+        "ReplicationController": {"template": template, "selector": labels},
+        "StatefulSet": {"template": template, "selector": {"matchLabels": labels}, "serviceName": "huge"},
+    }
+    of = specs.get(kind, {"template": template, "selector": {"matchLabels": labels}})
+    for said, owner in owners.items():
+        metadata = {"name": "huge", "namespace": namespace, "labels": {LABEL: team.name}, "ownerReferences": [owner]}
+        with pytest.raises(KubectlFailed) as refused:
+            bed.create({"apiVersion": KINDS[kind], "kind": kind, "metadata": metadata, "spec": of}, "admin")
+        assert "exceeded quota" in str(refused.value), said
+        assert "requested: limits.cpu=100, used: limits.cpu=0" in str(refused.value), said
+
+
 def test_a_child_of_what_is_not_counted_is_a_workload_of_its_own(bed, team, namespace):
     """[A8] here of a Deployment without a label, also once that gets one."""
     owner = bed.create(web(None, namespace))

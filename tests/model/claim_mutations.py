@@ -6,7 +6,7 @@ somebody might have written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +16,11 @@ from bizrq.cluster.errors import Conflict
 from bizrq.controller import count as counting
 from bizrq.controller import feed, settlement
 from bizrq.controller.settlement import Settlement
-from bizrq.domain import admission, claims
+from bizrq.domain import admission, claims, parts
 from bizrq.domain.admission import Account, Granted
 from bizrq.domain.bizrq import Bizrq
-from bizrq.domain.claims import Claim, Growth, Settled, claimant_of
+from bizrq.domain.claims import Claim, Claimant, Growth, Settled, claimant_of
+from bizrq.domain.parts import Part
 from bizrq.domain.quantity import ZERO
 from bizrq.inventory.versions import Graveyard
 from bizrq.inventory.workloads import Workloads
@@ -40,10 +41,11 @@ def keyed_by_generation(patch: pytest.MonkeyPatch) -> None:
     """A claim carries the generation before the one that the request makes; closed when that one is seen."""
     claim, generations = WorkloadReviews._claim, dict[tuple[str, int], int]()
 
-    def claimed(self: Any, kind: Any, old: Any, new: Any, *rest: Any, **more: Any) -> Any:
-        if old is not None:
-            old = replace(old, workload=replace(old.workload, version=new.raw["metadata"]["generation"] - 1))
-        return claim(self, kind, old, new, *rest, **more)
+    def claimed(self: Any, case: Any, *rest: Any) -> Any:
+        if case.old is not None:
+            version = case.new.raw["metadata"]["generation"] - 1
+            case = replace(case, old=replace(case.old, workload=replace(case.old.workload, version=version)))
+        return claim(self, case, *rest)
 
     def noted(raw: Any, *rest: Any) -> Any:
         workload = read_workload(raw, *rest)
@@ -110,7 +112,7 @@ def create_settled_by_another_uid(patch: pytest.MonkeyPatch) -> None:
     is_settled = Settlement._is_settled
 
     async def hasty(self: Settlement, line: str, *, waited: bool) -> bool:
-        uid, _, name = claimant_of(line) or ("", 0, "")
+        uid, _, name, *_ = claimant_of(line) or ("", 0, "")
         found = await self._workload(name)
         return bool(found and found[0] not in {uid, ""}) or await is_settled(self, line, waited=waited)
 
@@ -122,7 +124,7 @@ def live_read_is_no_view(patch: pytest.MonkeyPatch) -> None:
     """A live read closes a claim, and what was read is not kept."""
 
     async def forgetful(self: Settlement, line: str, *, waited: bool) -> bool:
-        uid, version, name = claimant_of(line) or ("", 0, "")
+        uid, version, name, *_ = claimant_of(line) or ("", 0, "")
         _, namespace, workload = name.split("/")
         raw = await self._reads.workload(DEPLOYMENT, namespace, workload)
         return raw is not None and raw["metadata"]["uid"] == uid and int(raw["metadata"]["resourceVersion"]) > version
@@ -132,7 +134,7 @@ def live_read_is_no_view(patch: pytest.MonkeyPatch) -> None:
 
 def verdict_outlives_the_version(patch: pytest.MonkeyPatch) -> None:
     """A live read made before the bizrq changed still closes the claim."""
-    look, dead = Settlement.look, set[tuple[str, int, str] | None]()
+    look, dead = Settlement.look, set[Claimant | None]()
 
     async def remembering(self: Settlement, bizrq: Bizrq, most: int) -> frozenset[str]:
         dead.update(claimant_of(line) for line in await look(self, bizrq, most))
@@ -144,7 +146,7 @@ def verdict_outlives_the_version(patch: pytest.MonkeyPatch) -> None:
 def repeat_is_the_same_line(patch: pytest.MonkeyPatch) -> None:
     """A second request on the same version leaves the line as it was."""
     text = claims.since_text
-    patch.setattr(admission, "since_text", lambda milliseconds, before="": before or text(milliseconds))
+    patch.setattr(parts, "since_text", lambda milliseconds, before="": before or text(milliseconds))
 
 
 def creates_wait_for_ever(patch: pytest.MonkeyPatch) -> None:
@@ -165,10 +167,11 @@ def covered_growth_is_not_claimed(patch: pytest.MonkeyPatch) -> None:
     """No PUT where the open claim covers the new amounts."""
     take = Account._take
 
-    def lazy(self: Account, ask: Any, settled: Settled, known: Claim | None, *rest: Any) -> Any:
-        if known and all(amount <= known.demand.get(key, ZERO) for key, amount in ask.growth.new.items()):
+    def lazy(self: Account, parts: Sequence[Part], *rest: Any) -> Any:
+        growth, known = parts[0].growth, parts[0].known
+        if known and all(amount <= known.demand.get(key, ZERO) for key, amount in growth.new.items()):
             return Granted()
-        return take(self, ask, settled, known, *rest)
+        return take(self, parts, *rest)
 
     patch.setattr(Account, "_take", lazy)
 
@@ -190,8 +193,8 @@ def older_review_replaces(patch: pytest.MonkeyPatch) -> None:
     def outdated(growth: Growth, known: Claim | None) -> Claim | None:
         return replace(known, version=-1) if known and known.version > growth.version else known
 
-    def taking(self: Account, ask: Any, settled: Settled, known: Claim | None, *rest: Any) -> Any:
-        return take(self, ask, settled, outdated(ask.growth, known), *rest)
+    def taking(self: Account, parts: Sequence[Part], *rest: Any) -> Any:
+        return take(self, [replace(each, known=outdated(each.growth, each.known)) for each in parts], *rest)
 
     patch.setattr(admission, "settle", lambda growth, known: settle(growth, outdated(growth, known)))
     patch.setattr(Account, "_take", taking)
@@ -236,8 +239,8 @@ def moves_claim_their_growth(patch: pytest.MonkeyPatch) -> None:
     """A move is credited with what the workload had under the other bizrq."""
     claim = WorkloadReviews._claim
 
-    def credited(self: Any, kind: Any, old: Any, new: Any, _: Any, *rest: Any, **more: Any) -> Any:
-        return claim(self, kind, old, new, old.workload.demand if old else {}, *rest, **more)
+    def credited(self: Any, case: Any, _: Any, *rest: Any) -> Any:
+        return claim(self, case, case.old.workload.demand if case.old else {}, *rest)
 
     patch.setattr(WorkloadReviews, "_claim", credited)
 

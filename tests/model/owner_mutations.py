@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from bizrq.controller import count as counting
 from bizrq.controller.settlement import Settlement
 from bizrq.domain import admission, charges
 from bizrq.domain.admission import Account
-from bizrq.domain.claims import Claim
+from bizrq.domain.parts import Part
 from bizrq.webhook.children import Children
 from bizrq.webhook.workloads import WorkloadReviews
 from bizrq.workloads.owner import Owner
@@ -81,10 +82,13 @@ def growth_drops_the_mark(patch: pytest.MonkeyPatch) -> None:
     """A claim that replaces one forgets its mark."""
     take = Account._take
 
-    def forgetful(self: Account, ask: Any, settled: Any, known: Claim | None, *rest: Any) -> Any:
-        if known is not None:
-            known, ask = replace(known, own=False), replace(ask, growth=replace(ask.growth, own=False))
-        return take(self, ask, settled, known, *rest)
+    def without(part: Part) -> Part:
+        if part.known is None:
+            return part
+        return replace(part, known=replace(part.known, own=False), growth=replace(part.growth, own=False))
+
+    def forgetful(self: Account, parts: Sequence[Part], *rest: Any) -> Any:
+        return take(self, [without(each) for each in parts], *rest)
 
     patch.setattr(admission.Account, "_take", forgetful)
 

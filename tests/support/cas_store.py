@@ -166,6 +166,17 @@ class StoreReads:
             if of == kind.id and (raw["metadata"].get("labels") or {}).get(LABEL) == bizrq
         ]
 
+    async def workloads_in(self, kind: Kind, namespace: str) -> list[JSON] | None:
+        """The labelled objects of a kind in a namespace; None where the kind is ``absent``."""
+        self.reads += 1
+        if kind.id in self.absent:
+            return None
+        return [
+            copy.deepcopy(raw)
+            for (of, where, _), raw in self.workloads.items()
+            if (of, where) == (kind.id, namespace) and LABEL in (raw["metadata"].get("labels") or {})
+        ]
+
     async def bizrq(self, name: str) -> Bizrq | None:
         """One bizrq."""
         self.reads += 1

@@ -19,7 +19,7 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.read import read_workload
-from bizrq.workloads.registry import between, built_in
+from bizrq.workloads.registry import between, built_in, lenders
 from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
 from tests.support.cas_store import CasStore, StoreReads
 from tests.support.clocks import HandClock
@@ -28,6 +28,7 @@ __all__ = [
     "DEPLOYMENT",
     "JOB",
     "ONE_CORE",
+    "ROLLOUT",
     "Controller",
     "job",
     "job_pod",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 DEPLOYMENT, JOB = built_in()[:2]
+ROLLOUT = next(each for each in built_in() if each.kind == "Rollout")
 
 JSON = dict[str, Any]
 
@@ -74,7 +76,7 @@ class Controller:
             lambda: self.inventory, store, self.reads, self.list_anew, clock, self.metrics,
             gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES, leading=lambda: self.leading,
         )  # fmt: skip
-        self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock.now)
+        self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock.now, lenders=lenders(built_in()))
         self.between = {each.kind: self.inventory.owners.sink(each) for each in between(built_in())}
 
     # --- what it sees ---

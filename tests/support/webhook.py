@@ -57,6 +57,11 @@ class FaultyReads(StoreReads):
         self.faulty.ask()
         return await super().workloads_of(kind, bizrq)
 
+    async def workloads_in(self, kind: Kind, namespace: str) -> list[JSON] | None:
+        """The labelled objects of a kind in a namespace."""
+        self.faulty.ask()
+        return await super().workloads_in(kind, namespace)
+
     async def bizrq(self, name: str) -> Bizrq | None:
         """One bizrq."""
         self.faulty.ask()

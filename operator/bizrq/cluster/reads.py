@@ -49,6 +49,9 @@ class Reads(Protocol):
     async def workloads_of(self, kind: Kind, bizrq: str) -> list[JSON]:
         """The objects of a kind whose label names ``bizrq``."""
 
+    async def workloads_in(self, kind: Kind, namespace: str) -> list[JSON] | None:
+        """The labelled objects of a kind in a namespace; None where the cluster does not have the kind."""
+
     async def bizrq(self, name: str) -> Bizrq | None:
         """One bizrq; None where there is none."""
 
@@ -105,6 +108,13 @@ class ApiReads:
             return (await list_all(self._client, kind.url, {"labelSelector": f"{LABEL}={bizrq}"}))[0]
         except NotFound:
             return []
+
+    async def workloads_in(self, kind: Kind, namespace: str) -> list[JSON] | None:
+        """The labelled objects of a kind in a namespace; None where the cluster does not have the kind."""
+        try:
+            return (await list_all(self._client, kind.url_in(namespace), {"labelSelector": LABEL}))[0]
+        except NotFound:
+            return None
 
     async def bizrq(self, name: str) -> Bizrq | None:
         """One bizrq; None where there is none."""

@@ -151,8 +151,9 @@ def _outlived(claims: Mapping[str, Claim], inventory: Inventory) -> Iterable[str
     """
     for line, claim in claims.items():
         kind = claim.object.partition("/")[0]
-        was_here = claim.raised.get(f"count/{kind}") == ZERO and claim.version > 0
-        if was_here and claim.version <= inventory.workloads.listed_at(kind) and not inventory.workloads.get(claim.uid):
+        version = claim.lender.version if claim.lender is not None and claim.by_lender else claim.version
+        was_here = claim.raised.get(f"count/{kind}") == ZERO and version > 0
+        if was_here and version <= inventory.workloads.listed_at(kind) and not inventory.workloads.get(claim.uid):
             yield line
 
 

@@ -85,4 +85,4 @@ class Moves:
 def _is_newcomer(claim: Claim) -> bool:
     """Whether a claim is of a workload that was there before, and not under this bizrq."""
     counts: Iterable[str] = (key for key in claim.demand if key.startswith("count/"))
-    return claim.version > 0 and any(claim.raised.get(key, ZERO) > ZERO for key in counts)
+    return claim.version > 0 and not claim.by_lender and any(claim.raised.get(key, ZERO) > ZERO for key in counts)

@@ -40,7 +40,7 @@ from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.settings import ControllerSettings
 from bizrq.workloads.kind import Kind
-from bizrq.workloads.registry import between, load_kinds
+from bizrq.workloads.registry import between, lenders, load_kinds
 
 __all__ = ["run_controller"]
 
@@ -117,7 +117,7 @@ class Controller:
             gpus=settings.gpus,
             leading=lambda: self._leadership.leading,
         )
-        self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now)
+        self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now, lenders=lenders(self._kinds))
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
         self._gone_owners = GoneOwners(self._inventory, client, self._kinds, settings.gpus)
         self._resync = Resync(self._feed, self._inventory, self._sync, clock, metrics, seconds=settings.resync_seconds)

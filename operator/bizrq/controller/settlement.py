@@ -125,15 +125,25 @@ class Settlement:
         claimant = claimant_of(line)
         if claimant is None:
             return False
-        uid, version, name = claimant
+        (name, uid), version = claimant.clock, claimant.version
+        found_uid, found_version = await self._found(name)
+        if found_uid != uid:
+            return version > 0 or waited
+        if found_version <= version:
+            return waited
+        # A later version is a view now, which closes the claim, once what else it hangs on is in view, or is gone.
+        if claimant.other is None:
+            return False
+        other, other_uid = claimant.other
+        return (await self._found(other))[0] != other_uid and self._inventory().workloads.seen(uid) > version
+
+    async def _found(self, name: str) -> tuple[str, int]:
+        """UID and version of the object that is there now ("" and 0: none), taken over as a view of it."""
         found = await (self._bizrq(name) if is_child(name) else self._workload(name))
         if found is None:
             msg = "this process does not count that kind; give it the same file of kinds as the webhook"
             raise LookupError(msg)
-        found_uid, found_version = found
-        if found_uid == uid:
-            return waited and found_version <= version  # a later version is a view now, which closes the claim
-        return version > 0 or waited
+        return found
 
     async def _bizrq(self, claimant: str) -> tuple[str, int] | None:
         child = await self._reads.bizrq(claimant.rpartition("/")[2])

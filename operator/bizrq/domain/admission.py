@@ -8,7 +8,7 @@ the refusal of one touches no other.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,22 +19,23 @@ from bizrq.domain.claims import (
     MAX_CLAIMS,
     MAX_LINE,
     Claim,
+    Claimant,
     ClaimError,
     Growth,
-    Settled,
     claimant_of,
     parse_claim,
     settle,
-    since_text,
 )
 from bizrq.domain.forecast import booked_at, next_grant, used_at
 from bizrq.domain.leftovers import leftovers_of
+from bizrq.domain.parts import Part, all_growing, claim_of, grows_by, overlapping
 from bizrq.domain.pod_resources import PodResources, unstated
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.refusals import (
     Limit,
     exceeded,
     fits,
+    grown_with,
     key_missing,
     left_to_grant,
     must_specify,
@@ -74,6 +75,10 @@ class Ask:
     looked: bool = False
     """A live read has just shown that its write may go through: a create's name is free, the object of an update is
     still at its version."""
+    behind: Sequence[Growth] = ()
+    """What workloads grow by that have their template from this object: granted with it, or it is refused."""
+    borrowers: Mapping[str, int] | None = None
+    """Where its template grows: those that have it, their versions by UID as a list shows them, growing or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,8 @@ class Account:
         self._used = dict(bizrq.used)
         self._self_used = own_amounts(bizrq.status.get("selfUsed"))
         self._counted = own_amounts(bizrq.status.get("hard"))
-        self._lines: dict[str, str] = {}
+        self._lines: dict[tuple[str, str], str] = {}
+        self._claimants: dict[tuple[str, str], Claimant] = {}
         self._unreadable: list[str] = []
         """Lines of a form to come: they stand, and nothing is known of them."""
         self._creates: dict[str, int] = {}
@@ -133,38 +139,49 @@ class Account:
             if claimant is None:
                 self._unreadable.append(line)
                 continue
-            uid, version, name = claimant
-            self._lines[uid] = line
-            if version == 0:
-                self._creates[name] = self._creates.get(name, 0) + 1
+            self._lines[claimant.key], self._claimants[claimant.key] = line, claimant
+            if claimant.version == 0 and not claimant.by_lender:
+                self._creates[claimant.object] = self._creates.get(claimant.object, 0) + 1
 
     def admit(self, ask: Ask, *, now: int, milliseconds: int) -> Outcome:
         """Decide on a request at the instant ``now``, and take it into the account where it is granted [A1, A3]."""
-        problem = self._not_now(ask)
+        problem = self._not_now(ask) or self._overlap(ask)
         if problem is not None:
             return problem
-        line = self._leftovers.get(ask.growth.uid)
-        if line is not None:
-            ask = replace(ask, growth=replace(ask.growth, credit=line.charge))
-        growth = ask.growth
-        try:
-            known = self._known(growth.uid)
-        except ClaimError:
-            return Again(f"a claim of {growth.object} was written by another version of bizrq, and must close first")
-        settled = settle(growth, known)
-        if settled is None:
-            if not ask.looked or known is None:
+        parts = []
+        for growth in (ask.growth, *ask.behind):
+            try:
+                part = self._part(growth, looked=ask.looked)
+            except ClaimError:
+                return Again(
+                    f"a claim of {growth.object} was written by another version of bizrq, and must close first"
+                )
+            if part is None:
                 return LookFirst()
-            # No such version was there: an error, a forgery, or a race. Both requests may go through, so the larger
-            # amounts are kept, and the line keeps its version, which decides when it closes.
-            settled = settle(growth, replace(known, version=growth.version))
-            assert settled is not None  # noqa: S101  # the versions are equal
+            parts.append(part)
+        growth, known = parts[0].growth, parts[0].known
         taken = self._creates.get(growth.object, 0) if known is None and growth.version == 0 else 0
         if taken and not ask.looked:
             return LookFirst()
         if taken >= _LINES_A_NAME:
             return Again(f"{taken} creates of {growth.object} are on their way already")
-        return self._refusal(ask, settled, now) or self._take(ask, settled, known, now, milliseconds)
+        return self._refusal(ask, parts, now) or self._take(parts, now, milliseconds)
+
+    def _part(self, growth: Growth, *, looked: bool) -> Part | None:
+        """How a claimant would grow; None where a live read must tell first. Raises ``ClaimError``."""
+        leftover = self._leftovers.get(growth.uid)
+        if leftover is not None:
+            growth = replace(growth, credit=leftover.charge)
+        known = self._known(growth)
+        settled = settle(growth, known)
+        if settled is None:
+            if not looked or known is None:
+                return None
+            # No such version was there: an error, a forgery, or a race. Both requests may go through, so the larger
+            # amounts are kept, and the line keeps its version, which decides when it closes.
+            settled = settle(growth, replace(known, version=growth.version))
+            assert settled is not None  # noqa: S101  # the versions are equal
+        return Part(growth, settled, known)
 
     def status(self) -> dict[str, Any]:
         """The status with all that was granted; everything else stays as it was read."""
@@ -189,7 +206,7 @@ class Account:
             return Refused(f"{bizrq.name} grants nothing while its quota cannot be read: {bizrq.problems[0]}")
         if not self._counted and (bizrq.hard or bizrq.reconciled is None):
             return Again(f"{bizrq.name} is new, {_UNCOUNTED}")
-        keys = _growing(ask.growth)
+        keys = all_growing((ask.growth, *ask.behind))
         if ask.growth.keys is None:
             keys += [CASH + key for key in keys]
         uncounted = [key for key in keys if key in bizrq.hard and not self._is_counted(key)]
@@ -197,11 +214,19 @@ class Account:
             return Again(f"{first_of(sorted(uncounted), str)} is new in the quota of {bizrq.name}, {_UNCOUNTED}")
         return None
 
+    def _overlap(self, ask: Ask) -> Again | None:
+        """A workload and the lender of its template do not grow at a time: neither review knows what the other allows.
+
+        Whichever is claimed second waits until the objects that it was decided on have the outcome of the first.
+        """
+        other = overlapping(ask.growth, ask.borrowers, self._claimants.values())
+        return Again(f"{other} is changed at this moment; try again") if other else None
+
     def _is_counted(self, key: str) -> bool:
         return key in self._counted and key in self._used
 
-    def _refusal(self, ask: Ask, settled: Settled, now: int) -> Outcome | None:
-        growth, bizrq = ask.growth, self.bizrq
+    def _refusal(self, ask: Ask, parts: Sequence[Part], now: int) -> Outcome | None:
+        growth, bizrq = parts[0].growth, self.bizrq
         if growth.keys is not None:
             missing = [
                 Limit(key, ZERO, self._used_at(key, now), self._limit(key))
@@ -214,12 +239,12 @@ class Account:
                 unsaid = unstated(pod, bizrq.hard)
                 if unsaid:
                     return Refused(must_specify(bizrq.name, unsaid))
-            empty = [limit for limit in self._budgets(growth, now) if self._is_spent(limit, now)]
+            empty = [limit for limit in self._budgets(parts, now) if self._is_spent(limit, now)]
             if any(self._is_spent(replace(limit, limited=bizrq.hard[limit.key]), now) for limit in empty):
                 return Refused(spent(bizrq.name, empty, next_grant(bizrq, now)))
             if empty:
                 return _raised(bizrq.name, empty)
-        over = self._exceeded(growth, settled, now)
+        over = self._exceeded(parts, now)
         if not over:
             return None
         if all(limit.used + limit.requested <= bizrq.hard[limit.key] for limit in over):
@@ -227,29 +252,32 @@ class Account:
         text = exceeded(bizrq.name, over)
         if growth.keys is not None:
             return Refused(text + left_to_grant(bizrq.name, over))
-        return Refused(text + self._what_fits(ask, now))
+        if ask.behind:
+            return Refused(text + grown_with([each.object for each in ask.behind]))
+        return Refused(text + self._what_fits(replace(ask, growth=growth), now))
 
-    def _exceeded(self, growth: Growth, settled: Settled, now: int) -> list[Limit]:
+    def _exceeded(self, parts: Sequence[Part], now: int) -> list[Limit]:
         over = []
-        for limit in self._limits(growth, settled, now):
+        for limit in self._limits(parts, now):
             if limit.used + limit.requested > limit.limited:
                 # Covered by an open claim, and yet over: what the request grows by tells people more than 0.
-                requested = limit.requested or growth.new[limit.key] - growth.old.get(limit.key, ZERO)
+                requested = limit.requested or sum((grows_by(each.growth, limit.key) for each in parts), ZERO)
                 over.append(replace(limit, requested=requested))
         return over
 
-    def _limits(self, growth: Growth, settled: Settled, now: int) -> list[Limit]:
+    def _limits(self, parts: Sequence[Part], now: int) -> list[Limit]:
         """The limits that a request grows against; ``requested`` is what ``used`` would rise by [A1, K5]."""
-        return [
-            Limit(key, settled.grant.get(key, ZERO), self._used_at(key, now), self._limit(key))
-            for key in _growing(growth)
-            if key in self.bizrq.hard
-        ]
+        limits = []
+        for key in all_growing([each.growth for each in parts]):
+            if key in self.bizrq.hard:
+                requested = sum((each.settled.grant.get(key, ZERO) for each in parts), ZERO)
+                limits.append(Limit(key, requested, self._used_at(key, now), self._limit(key)))
+        return limits
 
-    def _budgets(self, growth: Growth, now: int) -> list[Limit]:
+    def _budgets(self, parts: Sequence[Part], now: int) -> list[Limit]:
         """The budgets of hours that the pods of a request would spend [A6]."""
-        keys = [CASH + key for key in _growing(growth) if CASH + key in self.bizrq.hard]
-        return [Limit(key, ZERO, self._used_at(key, now), self._limit(key)) for key in keys]
+        keys = [CASH + key for key in all_growing([each.growth for each in parts])]
+        return [Limit(key, ZERO, self._used_at(key, now), self._limit(key)) for key in keys if key in self.bizrq.hard]
 
     def _is_spent(self, limit: Limit, now: int) -> bool:
         """Used >= hard, to the second: the ledger decides, not the hours that are shown [A6, C3]."""
@@ -271,14 +299,14 @@ class Account:
         if demand_of is None:
             return ""
 
-        known = self._known(ask.growth.uid)
+        known = self._known(ask.growth)
         if known is not None and known.version > ask.growth.version:  # as in ``admit``, after a live read
             known = replace(known, version=ask.growth.version)
 
         def fitting(replicas: int) -> bool:
             growth = replace(ask.growth, new=only(demand_of(replicas), hard))
             settled = settle(growth, known)
-            return settled is not None and not self._exceeded(growth, settled, now)
+            return settled is not None and not self._exceeded([Part(growth, settled, known)], now)
 
         if not fitting(0):
             return ""
@@ -286,46 +314,46 @@ class Account:
 
     # --- granting ----------------------------------------------------------------------------------------------------
 
-    def _known(self, uid: str) -> Claim | None:
-        line = self._lines.get(uid)
+    def _known(self, growth: Growth) -> Claim | None:
+        line = self._lines.get(growth.key)
         return None if line is None else parse_claim(line)
 
-    def _take(self, ask: Ask, settled: Settled, known: Claim | None, now: int, milliseconds: int) -> Outcome:
-        growth = ask.growth
-        claim = Claim(
-            uid=growth.uid,
-            version=max(growth.version, known.version) if known else growth.version,
-            object=growth.object,
-            since=since_text(milliseconds, known.since if known else ""),
-            demand=settled.demand,
-            raised=settled.raised,
-            moved_from=growth.moved_from or (known.moved_from if known else ""),
-            own=growth.own or bool(known and known.own),
-            marks=known.marks if known else (),
-        )
-        line = claim.line()
-        if len(line) > MAX_LINE:
-            return Refused(f"{growth.object} names too many resources to be counted: {len(settled.demand)}")
-        old_line = self._lines.get(growth.uid, "")
-        if self._size + len(line) - len(old_line) > _MOST_CHARACTERS or (not old_line and self._count >= MAX_CLAIMS):
+    def _take(self, parts: Sequence[Part], now: int, milliseconds: int) -> Outcome:
+        lines = [claim_of(each, milliseconds).line() for each in parts]
+        for part, line in zip(parts, lines, strict=True):
+            if len(line) > MAX_LINE:
+                return Refused(
+                    f"{part.growth.object} names too many resources to be counted: {len(part.settled.demand)}"
+                )
+        old_lines = [self._lines.get(each.growth.key, "") for each in parts]
+        longer = sum(map(len, lines)) - sum(map(len, old_lines))
+        more = old_lines.count("")
+        if self._size + longer > _MOST_CHARACTERS or (more and self._count + more > MAX_CLAIMS):
             return Again(
                 f"{self.bizrq.name} has {self._count} open claims, as many as there is room for; they close as the "
                 "controller sees the objects"
             )
-        limits = self._limits(growth, settled, now)
+        growth = parts[0].growth
+        limits = self._limits(parts, now)
         warnings = nearly_used(self.bizrq.name, limits, _WARN_AT, verb="used" if growth.keys is None else "given away")
         if growth.keys is None:
-            warnings += nearly_used(self.bizrq.name, self._budgets(growth, now), _WARN_AT)
-        self._size += len(line) - len(old_line)
-        self._lines.pop(growth.uid, None)
-        self._lines[growth.uid] = line
-        if known is None and growth.version == 0:
+            warnings += nearly_used(self.bizrq.name, self._budgets(parts, now), _WARN_AT)
+        self._size += longer
+        if parts[0].known is None and growth.version == 0:
             self._creates[growth.object] = self._creates.get(growth.object, 0) + 1
-        self._raise(self._used, settled.grant)
-        if growth.keys is None:
-            self._raise(self._self_used, settled.grant)
-        self.granted += 1
+        for part, line in zip(parts, lines, strict=True):
+            self._note(part, line)
         return Granted(tuple(warnings))
+
+    def _note(self, part: Part, line: str) -> None:
+        key, claimant = part.growth.key, claimant_of(line)
+        assert claimant is not None  # noqa: S101  # it was written just now
+        self._lines.pop(key, None)
+        self._lines[key], self._claimants[key] = line, claimant
+        self._raise(self._used, part.settled.grant)
+        if part.growth.keys is None:
+            self._raise(self._self_used, part.settled.grant)
+        self.granted += 1
 
     @property
     def _count(self) -> int:
@@ -341,13 +369,3 @@ class Account:
 def _raised(bizrq: str, limits: Sequence[Limit]) -> Again:
     """It would fit into ``hard`` as it is, and not as it was counted: an answer is possible in a moment."""
     return Again(f"{bizrq} was given more {first_of([limit.key for limit in limits], str)}, {_UNCOUNTED}")
-
-
-def _growing(growth: Growth) -> list[str]:
-    """The keys that it grows on, above what is held for it already [A1]."""
-    old, credit = growth.old, growth.credit
-    return [
-        key
-        for key, amount in growth.new.items()
-        if amount > old.get(key, ZERO) and not (credit and amount <= credit.get(key, ZERO))
-    ]

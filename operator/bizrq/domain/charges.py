@@ -31,7 +31,8 @@ def open_claims(
     """The lines whose outcome is not in view yet, and the marks of children that are counted [A8].
 
     ``seen`` gives the newest version in view of an object and UID. A claim closes when that is later than the version
-    it was decided on: then the observed amounts tell how the request ended. ``settled`` are lines that a live read has
+    it was decided on, and what else its amounts hang on is in view as well: then the observed amounts tell how the
+    request ended. ``settled`` are lines that a live read has
     closed. Lines of a form to come stay; what is no line of any form goes.
 
     ``is_own`` tells of a claim marked ``own``, whose outcome is known, whether its object still is such a child here.
@@ -42,8 +43,7 @@ def open_claims(
         if claimant is None:
             log.warning("a line of status.claims is no claim, and is dropped: %.100r", line)
             continue
-        uid, version, name = claimant
-        if seen(name, uid) <= version and line not in settled:
+        if not claimant.is_seen(seen) and line not in settled:
             kept.append(line)
         elif (claim := _read(line)) is not None and claim.own and is_own(claim):
             kept.append(mark_of(claim))

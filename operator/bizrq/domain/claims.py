@@ -3,7 +3,7 @@
 A claimant is an object with a UID and amounts: a workload under its bizrq, or a bizrq under its parent. A claim is kept
 as one line of text in the status of the one that granted it:
 
-    1 UID VERSION OBJECT SINCE KEY=DEMAND:RAISED,... [from=OLD] [own]
+    1 UID VERSION OBJECT SINCE KEY=DEMAND:RAISED,... [from=OLD] [own] [with=LENDER | of=LENDER]
 
 ``own`` is a child that nobody is believed to have made for its owner: it is counted as long as it is there, and being
 seen closes its claim no more than to its mark, a line without amounts [A8].
@@ -11,6 +11,12 @@ seen closes its claim no more than to its mark, a line without amounts [A8].
 VERSION is the resourceVersion of the object that the request was decided on, 0 for a create. Admission runs inside the
 storage update on that very version, so any later version tells how the request ended. DEMAND is all that the object
 will demand, not what it grows by; RAISED is what it is above the demand of the object at VERSION.
+
+A workload may have its template from another object, its lender: then its demand hangs on the versions of both. LENDER
+is ``UID:OTHER:OBJECT``, the lender's UID and object. Behind ``with=`` the claim is of a change of the workload, and
+OTHER is the version of the lender that it was decided with; behind ``of=`` it is of a change of the lender, whose
+VERSION it has, and OTHER is that of the workload. Such a claim closes when the one was seen later than VERSION and the
+other not before OTHER: only then what is observed has both in it.
 """
 
 from __future__ import annotations
@@ -19,9 +25,9 @@ import contextlib
 import datetime
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from bizrq.domain.amounts import Amounts, key_by_key_max
 from bizrq.domain.quantity import ZERO, Quantity, QuantityError, parse_own
@@ -31,7 +37,9 @@ __all__ = [
     "MAX_LINE",
     "Claim",
     "ClaimError",
+    "Claimant",
     "Growth",
+    "Lender",
     "Settled",
     "claimant_of",
     "is_limitable",
@@ -66,10 +74,59 @@ _LAST: Final = 253_402_300_799_999
 _HEAD: Final = 5  # fields before the amounts
 
 _FROM: Final = "from="
+_LENDER: Final = re.compile(r"(?P<mark>with|of)=(?P<uid>[^:]+):(?P<version>[0-9]{1,20}):(?P<object>.+)")
 
 
 class ClaimError(ValueError):
     """A line is no claim, or one of a format that this version does not know."""
+
+
+class Lender(NamedTuple):
+    """The object that a workload has its template from."""
+
+    uid: str
+    version: int
+    """Of the one of the two objects whose version the claim is not of; at least so new both must be seen."""
+    object: str
+
+
+class Claimant(NamedTuple):
+    """Whose claim a line is, and of which version."""
+
+    uid: str
+    version: int
+    object: str
+    lender: Lender | None = None
+    by_lender: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """A workload has one claim for its own changes, and one for those of each lender."""
+        return _key(self.uid, self.lender, by_lender=self.by_lender)
+
+    @property
+    def clock(self) -> tuple[str, str]:
+        """Object and UID of what ``version`` is a version of."""
+        if self.lender is not None and self.by_lender:
+            return self.lender.object, self.lender.uid
+        return self.object, self.uid
+
+    @property
+    def other(self) -> tuple[str, str] | None:
+        """Object and UID of what else its demand hangs on; None where it hangs on one object alone."""
+        if self.lender is None:
+            return None
+        return (self.object, self.uid) if self.by_lender else (self.lender.object, self.lender.uid)
+
+    def is_seen(self, seen: Callable[[str, str], int]) -> bool:
+        """Whether its outcome is in view; ``seen`` gives the newest version in view of an object and UID."""
+        if seen(*self.clock) <= self.version:
+            return False
+        return self.lender is None or self.other is None or seen(*self.other) >= self.lender.version
+
+
+def _key(uid: str, lender: Lender | None, *, by_lender: bool) -> tuple[str, str]:
+    return uid, lender.uid if lender is not None and by_lender else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +146,10 @@ class Claim:
     """The bizrq that the workload was under before [C7]."""
     own: bool = False
     """A child that no trusted controller made: being seen does not close it [A8]."""
+    lender: Lender | None = None
+    """Where its template is from, if that is another object."""
+    by_lender: bool = False
+    """It is of a change of the lender, and ``version`` is one of the lender."""
     marks: tuple[str, ...] = ()
     """What another version of bizrq wrote behind the amounts."""
 
@@ -100,8 +161,12 @@ class Claim:
             if is_limitable(key)
         )
         line = f"{FORMAT} {self.uid} {self.version} {self.object} {self.since} {amounts}"
-        marks = [*([f"from={self.moved_from}"] if self.moved_from else []), *(["own"] if self.own else []), *self.marks]
-        return " ".join((line, *marks))
+        marks = [f"from={self.moved_from}"] if self.moved_from else []
+        marks += ["own"] if self.own else []
+        if self.lender is not None:
+            lender = self.lender
+            marks.append(f"{'of' if self.by_lender else 'with'}={lender.uid}:{lender.version}:{lender.object}")
+        return " ".join((line, *marks, *self.marks))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -110,12 +175,28 @@ def is_limitable(key: str) -> bool:
     return _KEY.fullmatch(key) is not None
 
 
-def claimant_of(line: str) -> tuple[str, int, str] | None:
-    """UID, version and object of a line without reading its amounts; None where it is no claim."""
+def claimant_of(line: str) -> Claimant | None:
+    """Whose claim a line is, without reading its amounts; None where it is no claim."""
     parts = line.split(" ", _HEAD)
     if len(parts) <= _HEAD or not _is_number(parts[2]):
         return None
-    return parts[1], int(parts[2]), parts[3]
+    lender, by_lender = None, False
+    if " with=" in parts[_HEAD] or " of=" in parts[_HEAD]:  # few lines have a lender
+        lender, by_lender, _ = _lender_of(parts[_HEAD].split(" ")[1:])
+    return Claimant(parts[1], int(parts[2]), parts[3], lender, by_lender)
+
+
+def _lender_of(marks: Iterable[str]) -> tuple[Lender | None, bool, tuple[str, ...]]:
+    """The lender that marks name, whether the claim is of a change of that, and the other marks."""
+    lender, by_lender, others = None, False, []
+    for mark in marks:
+        found = _LENDER.fullmatch(mark) if lender is None else None
+        if found is None:
+            others.append(mark)
+        else:
+            lender = Lender(found["uid"], int(found["version"]), found["object"])
+            by_lender = found["mark"] == "of"
+    return lender, by_lender, tuple(others)
 
 
 def sources(lines: Iterable[str]) -> set[str]:
@@ -157,21 +238,33 @@ def _parse(line: str) -> Claim:
     except QuantityError as error:
         msg = f"{line[:100]!r} is no claim: {error}"
         raise ClaimError(msg) from error
-    marks = parts[_HEAD + 1 :]
+    lender, by_lender, marks = _lender_of(parts[_HEAD + 1 :])
     moved_from = next((mark.removeprefix(_FROM) for mark in marks if mark.startswith(_FROM)), "")
     others = tuple(mark for mark in marks if mark != "own" and not mark.startswith(_FROM))
-    return Claim(parts[1], int(parts[2]), parts[3], parts[4], demand, raised, moved_from, "own" in marks, others)
+    return Claim(
+        uid=parts[1],
+        version=int(parts[2]),
+        object=parts[3],
+        since=parts[4],
+        demand=demand,
+        raised=raised,
+        moved_from=moved_from,
+        own="own" in marks,
+        lender=lender,
+        by_lender=by_lender,
+        marks=others,
+    )
 
 
 def owned_by_itself(lines: Iterable[str]) -> frozenset[str]:
     """UIDs of the children that are workloads of their own, whatever owner they name [A8]."""
     marked = [line for line in lines if " own" in line and "own" in line.split(" ")[_HEAD + 1 :]]
-    return frozenset(claimant[0] for line in marked if (claimant := claimant_of(line)) is not None)
+    return frozenset(claimant.uid for line in marked if (claimant := claimant_of(line)) is not None)
 
 
 def mark_of(claim: Claim) -> str:
     """What stays of a claim marked ``own`` once its outcome is known: what is observed counts then, and only that."""
-    return replace(claim, demand={}, raised={}).line()
+    return replace(claim, demand={}, raised={}, lender=None, by_lender=False).line()
 
 
 def is_mark(claim: Claim) -> bool:
@@ -203,6 +296,15 @@ class Growth:
     """It is the child of somebody, and is not believed to be [A8]."""
     credit: Amounts = field(default_factory=dict)
     """What its line in ``status.leftovers`` holds for it already [A1, P5]."""
+    lender: Lender | None = None
+    """Where its template is from, if that is another object."""
+    by_lender: bool = False
+    """It is the lender that changes, and ``version`` is one of the lender."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """As that of the claim it is to have."""
+        return _key(self.uid, self.lender, by_lender=self.by_lender)
 
 
 @dataclass(frozen=True, slots=True)

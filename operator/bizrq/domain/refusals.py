@@ -18,15 +18,20 @@ from bizrq.domain.quantity import ZERO, Quantity
 __all__ = [
     "Limit",
     "autoscaler_too_high",
+    "borrowers_elsewhere",
     "children_need_label",
     "exceeded",
     "fits",
     "fits_autoscaler",
+    "grown_with",
     "key_missing",
     "label_of_owner",
     "label_required",
     "label_stays",
     "left_to_grant",
+    "lender_is_elsewhere",
+    "lender_is_missing",
+    "lender_stays",
     "may_not_grant",
     "may_not_use",
     "must_specify",
@@ -221,6 +226,43 @@ def children_need_label(what: str, where: Sequence[str], bizrq: str = "", namesp
         else "what it makes is counted, not the object itself, and would get no label"
     )
     return f"{what}: {why}; add to {'.'.join(where)}: {LABEL}: {bizrq or 'NAME'}"
+
+
+def lender_is_missing(what: str, lender: str, namespace: str) -> str:
+    """The refusal of a workload whose template is that of an object which is not there."""
+    return (
+        f"{what}: its template is that of {lender}, which is not there in namespace {namespace}; create that first, or "
+        "refer to another one"
+    )
+
+
+def lender_is_elsewhere(what: str, lender: str, bizrq: str) -> str:
+    """The refusal of a workload under ``bizrq`` whose template is that of an object which is not under it."""
+    return (
+        f"{what}: its template is that of {lender}, which is not under {bizrq}, and whose changes nobody would check; "
+        f"label that {LABEL}: {bizrq} too, or refer to another one"
+    )
+
+
+def lender_stays(what: str, borrowers: Sequence[str], bizrq: str) -> str:
+    """The refusal of an object that would leave ``bizrq`` while workloads under it have its template."""
+    return (
+        f"{what}: it may not leave {bizrq} while its template is that of {first_of(borrowers, str, 'workloads')}; "
+        "delete these first, or let them refer to another one"
+    )
+
+
+def borrowers_elsewhere(what: str, borrowers: Sequence[str]) -> str:
+    """The refusal of a template that grows, and is that of workloads under other bizrqs too."""
+    return (
+        f"{what}: its template may not grow while it is that of {first_of(borrowers, str, 'workloads')}, which are "
+        "under another bizrq; delete these first, or let them refer to another one"
+    )
+
+
+def grown_with(borrowers: Sequence[str]) -> str:
+    """What stands behind a refusal of an object whose template others have, which would grow with it."""
+    return f"; its template is that of {first_of(borrowers, str, 'workloads')} too, which would grow with it"
 
 
 def uncountable(what: str, problems: Sequence[object]) -> str:

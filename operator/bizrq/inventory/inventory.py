@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from bizrq.domain.amounts import Amounts
@@ -21,6 +21,7 @@ from bizrq.inventory.pod import Pod
 from bizrq.inventory.pods import Pods
 from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses
+from bizrq.inventory.templates import Templates
 from bizrq.inventory.workloads import Workloads
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import Workload
@@ -35,8 +36,10 @@ log = logging.getLogger(__name__)
 class Inventory:
     """The state of the cluster as far as quotas go. ``wake`` is told the name of each bizrq that must be looked at."""
 
-    def __init__(self, wake: Callable[[str], None], gpus: GpuResources, now: Callable[[], int]) -> None:
-        """``now`` tells the instant, for what is told without a time."""
+    def __init__(
+        self, wake: Callable[[str], None], gpus: GpuResources, now: Callable[[], int], *, lenders: Container[str] = ()
+    ) -> None:
+        """``now`` tells the instant, for what is told without a time; ``lenders`` are for ``Templates``."""
         self._wake, self._now = wake, now
         self.gpus = gpus
         self.bizrqs = Bizrqs()
@@ -49,6 +52,7 @@ class Inventory:
         """Of the Lease, as it is stored."""
         self.runtime_classes = RuntimeClasses(self._class_changed)
         self.reach = Reach()
+        self._templates = Templates(lenders, self.workloads.get, gpus)
         self._told: dict[str, int] = {}
         """The version of each workload of which was told that it cannot be counted."""
 
@@ -141,9 +145,12 @@ class Inventory:
     # --- workloads ---
 
     def put_workload(self, workload: Workload) -> None:
-        """Take over a version of a labelled workload; its RuntimeClasses add what they add now [P3]."""
+        """Take over a version of a labelled workload; its RuntimeClasses add what they add now [P3].
+
+        One that has its template from another object is counted with that, and anew when that changes.
+        """
         overheads = self.runtime_classes.overheads
-        workload = workload.under(overheads, self.gpus)
+        workload = self._templates.lend(workload).under(overheads, self.gpus)
         was_child = self.workloads.is_child(workload.uid)
         known = self.workloads.put(workload, child=self._children.is_child(workload))
         if not workload.counted:
@@ -167,6 +174,23 @@ class Inventory:
             self._wake(workload.bizrq)
         if known is None or (bool(known.bizrq), known.owner) != (bool(workload.bizrq), workload.owner):
             self._decide_anew(self._children.below(workload.uid))
+        for borrower in self._templates.note(workload):
+            self._lend_anew(borrower)
+
+    def _lend_anew(self, borrower: Workload) -> None:
+        """The lender of its template has changed, or is known now."""
+        known = self.workloads.get(borrower.uid)
+        if known is None or known.version != borrower.version:  # an older one is kept, since this had no template
+            self.put_workload(borrower)
+            return
+        overheads = self.runtime_classes.overheads
+        lent = self._templates.lend(borrower).under(overheads, self.gpus)
+        if not lent.counted:
+            return
+        if not known.has_pods_like(lent):
+            self.reach.replaced(known, overheads)
+        self.workloads.replace(lent)
+        self._wake(lent.bizrq)
 
     def _tell_uncounted(self, workload: Workload) -> None:
         """Once a version."""
@@ -186,6 +210,7 @@ class Inventory:
             self.homes.lost(known, self._now(), has_pods=self._has_pods(uid))
             self.reach.forget(uid)
             self._wake(known.bizrq)
+            self._templates.forget(known)
             self._children.forget(known)
             self._decide_anew(self._children.below(uid))
 

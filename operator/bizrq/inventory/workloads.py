@@ -110,8 +110,9 @@ class Workloads:
         return known
 
     def replace(self, workload: Workload) -> None:
-        """Count the version that is known with another demand."""
+        """Count the version that is known with another demand, or at last, where it could not be counted."""
         known = self._by_uid[workload.uid]
+        self._uncounted.discard(workload.uid)
         self._take_out(known)
         if workload.demand != known.demand:
             self._remember(known)

@@ -6,24 +6,28 @@ up is ever held up by a quota [A5].
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from bizrq.cluster.errors import ClusterError
 from bizrq.cluster.reads import Reads
 from bizrq.domain.admission import Ask
 from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.claims import Growth
 from bizrq.domain.demand import PodGroup, demand, never_grows
-from bizrq.domain.pod_resources import NO_OVERHEADS, Overheads
+from bizrq.domain.pod_resources import NO_OVERHEADS, Held, Overheads
 from bizrq.domain.pod_template import read_overhead
 from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import (
+    borrowers_elsewhere,
     children_need_label,
     fits,
     fits_autoscaler,
     label_of_owner,
+    lender_stays,
     no_such_bizrq,
     uncountable,
 )
@@ -32,26 +36,70 @@ from bizrq.webhook.autoscaling import is_by_autoscaler
 from bizrq.webhook.children import Children, Parentage
 from bizrq.webhook.claiming import Claiming, forbidden, invalid
 from bizrq.webhook.commit import Missing
+from bizrq.webhook.lending import Borrowers, Lending
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
 from bizrq.workloads.kind import PODS_ID, Kind, at
 from bizrq.workloads.read import Workload, child_label, read_templates, read_workload
+from bizrq.workloads.references import Referred
 
 __all__ = ["WorkloadReviews"]
 
 JSON = Mapping[str, Any]
 
+log = logging.getLogger(__name__)
+
 _MOST_KEYS: Final = 256
 """Keys that a workload may be charged on, as many as ``hard`` may have. Each costs time, and room in a status."""
 
 
+_FORBIDDEN: Final = 403
+
+_ROUNDS: Final = 4
+"""Reviews of one request: another one follows where what it was decided with has changed meanwhile."""
+
+_BARE: Final = PodGroup(0, Held({}, {}))
+"""Stands for a template that need not be looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """One version of an object: its JSON, what was read from it, and what RuntimeClasses add to it."""
+    """One version of an object: its JSON, what was read from it, what RuntimeClasses add to it, and its lender."""
 
     raw: JSON
     workload: Workload
-    overheads: Overheads
+    overheads: Overheads = field(default_factory=lambda: NO_OVERHEADS)
+    lenders: Referred = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A request that may grow a workload, and what was found out about it."""
+
+    request: Request
+    kind: Kind
+    old: _Version | None
+    new: _Version
+    deadline: float
+    stays: bool
+    """It was under the same bizrq before."""
+    shrinks: bool
+    """It demands no more, whatever RuntimeClasses and a lender add."""
+    own: bool
+    """It is a child that is counted by itself [A8]."""
+    joins: bool
+    """It was none before."""
+
+    @property
+    def before(self) -> _Version | None:
+        """What was there under the same bizrq."""
+        return self.old if self.stays else None
+
+    @property
+    def borrows(self) -> bool:
+        """Whether it has its template from a lender that it did not have under this bizrq."""
+        needs = self.new.workload.needs
+        return bool(needs) and (self.before is None or self.before.workload.needs != needs)
 
 
 class WorkloadReviews:
@@ -63,6 +111,7 @@ class WorkloadReviews:
         kinds = tuple(kinds)
         self._kinds = {(kind.group, kind.version, kind.resource): kind for kind in kinds}
         self._children = Children(kinds, reads, policy.trusted)
+        self._lending = Lending(kinds, reads, gpus)
         self._claiming, self._reads, self._gpus, self._policy = claiming, reads, gpus, policy
 
     async def review(self, request: Request, deadline: float) -> Verdict:
@@ -109,8 +158,9 @@ class WorkloadReviews:
     def _kind(self, request: Request) -> Kind | None:
         return self._kinds.get((request.resource.group, request.resource.version, request.resource.resource))
 
-    def _read(self, raw: JSON, kind: Kind) -> _Version:
-        return _Version(raw, read_workload(raw, kind, self._gpus), NO_OVERHEADS)
+    def _read(self, raw: JSON, kind: Kind, lenders: Referred | None = None) -> _Version:
+        lenders = lenders or {}
+        return _Version(raw, read_workload(raw, kind, self._gpus, referred=lenders), lenders=lenders)
 
     async def _decide(
         self, request: Request, kind: Kind, old: _Version | None, new: _Version, deadline: float
@@ -118,12 +168,15 @@ class WorkloadReviews:
         label, before = _label(new.raw), None if old is None else _label(old.raw)
         if label == "" and before != "":
             return forbidden(f"label {LABEL} is empty: name a bizrq, or leave the label out")
+        if before and label != before and (names := await self._borrowers_left(new.workload, before, label)):
+            return forbidden(lender_stays(str(new.workload), names, before))
         if not label:
             return Verdict.allow()
         stays = old is not None and before == label
         adopted = old is not None and new.workload.owner not in {None, old.workload.owner}
+        shrinks = old is not None and stays and not adopted and self._shrinks(old.workload, new.workload)
         parentage: Parentage | None = None
-        if adopted or not (old is not None and stays and _shrinks(old.workload, new.workload)):
+        if not shrinks:
             parentage = await self._children.parentage(request, new.raw)
         if (
             parentage is not None
@@ -136,24 +189,104 @@ class WorkloadReviews:
             return forbidden(refusal)
         if _lacks_child_label(kind, old if stays else None, new):
             return forbidden(children_need_label(str(new.workload), kind.child_labels, label))
-        if not (old is not None and stays and _shrinks(old.workload, new.workload)):
-            old, new = await self._under_classes(old, new)
-        if not new.workload.counted and (not stays or old is None or _changed(old, new)):
-            return invalid(uncountable(str(new.workload), new.workload.problems))
         own = parentage is not None and (parentage.own or parentage.believed)
-        had = await self._had(request, old if stays else None, own=own)
+        case = _Case(request, kind, old, new, deadline, stays=stays, shrinks=shrinks, own=own, joins=own and adopted)
+        for _ in range(_ROUNDS):
+            verdict = await self._weigh(case)
+            if verdict is not None:
+                return verdict
+        return Verdict.try_again(f"{new.workload} and what shares its template change all the time")
+
+    async def _borrowers_left(self, lender: Workload, before: str, label: str | None) -> list[str]:
+        """Those under ``before`` whose template is that of an object which gets another label, or none.
+
+        Raises ``ClusterError``, but not for a label that goes: that grows nothing [A5].
+        """
+        try:
+            return await self._lending.names_of_borrowers(lender, before)
+        except ClusterError as error:
+            if label is not None:
+                raise
+            log.warning("%s: nobody looked whose template it has: its label goes: %s", lender, error)
+            return []
+
+    async def _weigh(self, case: _Case) -> Verdict | None:
+        """Whether what it grows by may be had, by all that it hangs on now; None where that changed meanwhile."""
+        old, new = case.old, case.new
+        lends = self._lending.grows(None if case.before is None else case.before.workload, new.workload)
+        if case.shrinks and not lends:
+            old, new = None if old is None else self._bare(old), self._bare(new)
+        else:
+            lenders = await self._lending.lenders(new.workload, *([old.workload] if old else []))
+            if (refusal := self._lending.refusal(new.workload, lenders)) is not None:
+                return forbidden(refusal)
+            if lenders:
+                old, new = (
+                    self._read(old.raw, case.kind, lenders) if old else None,
+                    self._read(new.raw, case.kind, lenders),
+                )
+            old, new = await self._under_classes(old, new)
+        case = replace(case, old=old, new=new)
+        if not new.workload.counted and (case.before is None or _changed(case.before, new)):
+            return invalid(uncountable(str(new.workload), new.workload.problems))
+        had = await self._had(case.request, case.before, own=case.own)
         grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
-        known = frozenset(old.workload.problems if old is not None and stays else ())
+        known = frozenset(case.before.workload.problems if case.before is not None else ())
         broken = [str(each) for each in new.workload.problems if grows or each not in known]
         if broken and new.workload.counted:
             return invalid(f"amounts that cannot be counted: {'; '.join(broken[:3])}")
-        if not grows and not (own and adopted):  # who names an owner may hide behind it: that is claimed as growth [A8]
+        borrowers = await self._borrowers(case) if lends else None
+        if borrowers is not None and borrowers.elsewhere:
+            return forbidden(borrowers_elsewhere(str(new.workload), borrowers.elsewhere))
+        # Who names an owner may hide behind it: that is claimed as growth [A8]. Who borrows a template that may be
+        # growing at this moment, and whose template others may be borrowing, say so in their claims [A4].
+        if not grows and not case.joins and not case.borrows and borrowers is None:
             return Verdict.allow()
         if len(new.workload.demand) > _MOST_KEYS:
             return invalid(
                 f"{new.workload} names too many resources: {len(new.workload.demand)} keys, {_MOST_KEYS} at most"
             )
-        return await self._claim(kind, old, new, had, request, deadline, own=own)
+        verdict = await self._claim(case, had, borrowers)
+        if not verdict.allowed:
+            # Where it was for the claim alone, who grants nothing has nobody who grows either [A5].
+            idle = not grows and not case.joins and not (borrowers is not None and borrowers.behind)
+            return Verdict.allow() if idle and verdict.code == _FORBIDDEN else verdict
+        return verdict if case.request.dry_run or await self._holds(case, borrowers) else None
+
+    async def _borrowers(self, case: _Case) -> Borrowers | None:
+        before, new = case.before, case.new
+        return await self._lending.borrowers(
+            None if before is None else before.raw, new.workload, new.raw, new.overheads
+        )
+
+    async def _holds(self, case: _Case, borrowers: Borrowers | None) -> bool:
+        """Whether lender and borrowers are still those that the claim was decided with, now that all can see it.
+
+        What changed before the claim was there, its review did not wait for this one.
+        """
+        new = case.new
+        if new.workload.needs:
+            lenders = await self._lending.lenders(new.workload)
+            if self._lending.is_another(lenders, new.lenders) or self._lending.refusal(new.workload, lenders):
+                return False
+            if self._read(new.raw, case.kind, lenders).workload.groups != new.workload.groups:
+                return False
+        later = None if borrowers is None else await self._borrowers(case)
+        return borrowers is None or later is None or borrowers.covers(later)
+
+    def _shrinks(self, old: Workload, new: Workload) -> bool:
+        """Whether ``new`` demands no more than ``old``, whatever RuntimeClasses add: then none need be read [A5].
+
+        Nor need a template that both have from one lender: then their numbers of pods tell.
+        """
+        if old.models != new.models or old.needs != new.needs:
+            return False
+        old, new = (each.lent(lambda _: _BARE, self._gpus) for each in (old, new))
+        return never_grows(old.groups, new.groups)
+
+    def _bare(self, version: _Version) -> _Version:
+        """The same with an empty template in place of one that is borrowed."""
+        return replace(version, workload=version.workload.lent(lambda _: _BARE, self._gpus))
 
     async def _had(self, request: Request, old: _Version | None, *, own: bool) -> Amounts:
         """What the bizrq that an object names is charged for it by now, ``old`` being of the same bizrq."""
@@ -181,23 +314,15 @@ class WorkloadReviews:
         overheads = {name: read_overhead(each.overhead) for name, each in found.items() if each}
 
         def under(version: _Version) -> _Version:
-            return _Version(version.raw, version.workload.under(overheads, self._gpus), overheads)
+            return replace(version, workload=version.workload.under(overheads, self._gpus), overheads=overheads)
 
         return under(old) if old else None, under(new)
 
-    async def _claim(  # noqa: PLR0917  # one caller, right above
-        self,
-        kind: Kind,
-        old: _Version | None,
-        new: _Version,
-        had: Amounts,
-        request: Request,
-        deadline: float,
-        *,
-        own: bool,
-    ) -> Verdict:
+    async def _claim(self, case: _Case, had: Amounts, borrowers: Borrowers | None) -> Verdict:
+        kind, old, new, request = case.kind, case.old, case.new, case.request
         workload = new.workload
-        templates, _ = read_templates(new.raw, kind)
+        templates, _ = read_templates(new.raw, kind, new.lenders)
+        runs = borrowers is not None and borrowers.runs
         growth = Growth(
             uid=workload.uid,
             version=0 if old is None else old.workload.version,
@@ -205,12 +330,15 @@ class WorkloadReviews:
             old=had,
             new=workload.demand,
             moved_from="" if old is None or old.workload.bizrq == workload.bizrq else old.workload.bizrq,
-            own=own,
+            own=case.own,
+            lender=self._lending.lender_of(workload, new.lenders),
         )
         scaled = request.sub_resource == "scale"
         ask = Ask(
             growth,
-            pods=[each.pod for each in templates if each.replicas],
+            behind=borrowers.behind if borrowers is not None else (),
+            borrowers=borrowers.versions if borrowers is not None else None,
+            pods=[each.pod for each in templates if each.replicas or runs],
             demand_of=self._scaled(kind, new) if scaled else self._demand_of(kind, new),
             replicas=at(new.raw, kind.scale) if scaled else templates[0].replicas if templates else 0,
             say_fits=fits_autoscaler if is_by_autoscaler(request) else fits,
@@ -221,7 +349,7 @@ class WorkloadReviews:
             return None if raw is None else (raw["metadata"]["uid"], int(raw["metadata"]["resourceVersion"]))
 
         dry_run = request.dry_run or await self._policy.modes.warns(request.namespace)
-        verdict = await self._claiming.claim(workload.bizrq, ask, deadline, dry_run=dry_run, look=look)
+        verdict = await self._claiming.claim(workload.bizrq, ask, case.deadline, dry_run=dry_run, look=look)
         if isinstance(verdict, Missing):
             told = await self._policy.rights.may_see_names(request, "use")
             names = await self._reads.bizrq_names() if told else []
@@ -233,7 +361,7 @@ class WorkloadReviews:
 
         def demand_of(replicas: int) -> Amounts:
             raw = _with(version.raw, kind.scale, replicas)
-            return read_workload(raw, kind, self._gpus, version.overheads).demand
+            return read_workload(raw, kind, self._gpus, version.overheads, referred=version.lenders).demand
 
         return demand_of
 
@@ -249,11 +377,6 @@ class WorkloadReviews:
 def _label(raw: JSON) -> str | None:
     """The name of the bizrq; None where there is no such label."""
     return (raw["metadata"].get("labels") or {}).get(LABEL)
-
-
-def _shrinks(old: Workload, new: Workload) -> bool:
-    """Whether ``new`` demands no more than ``old``, whatever RuntimeClasses add: then none need be read [A5]."""
-    return old.models == new.models and never_grows(old.groups, new.groups)
 
 
 def _lacks_child_label(kind: Kind, old: _Version | None, new: _Version) -> bool:

@@ -71,9 +71,13 @@ class Resource:
         """Where all objects of it are listed."""
         return f"{self._root}/{self.resource}"
 
+    def url_in(self, namespace: str) -> str:
+        """Where those of a namespace are listed."""
+        return f"{self._root}/namespaces/{quote(namespace, safe='')}/{self.resource}"
+
     def object_url(self, namespace: str, name: str) -> str:
         """Where one object of it is read."""
-        return f"{self._root}/namespaces/{quote(namespace, safe='')}/{self.resource}/{quote(name, safe='')}"
+        return f"{self.url_in(namespace)}/{quote(name, safe='')}"
 
     @property
     def _root(self) -> str:
@@ -180,6 +184,21 @@ class Kind(Resource):
             (each.each, each.inside): each.is_unseen_by(texts) for each in self.pod_groups if each.template is not None
         }
         return tuple(where for where, unseen in groups.items() if unseen)
+
+    @functools.cached_property
+    def borrows_from(self) -> frozenset[Resource]:
+        """Whose templates objects of this kind may have for their own."""
+        groups = (each.template_from for each in self.pod_groups)
+        return frozenset(each.resource for each in groups if each is not None)
+
+    def place_of(self, template: At) -> int | None:
+        """Which of its groups of pods has the template that stands there; None where none always has."""
+        for place, group in enumerate(self.pod_groups):
+            if group.each is not None:
+                return None  # how many groups there are only an object tells
+            if group.template == template:
+                return place
+        return None
 
     @property
     def count_key(self) -> str:

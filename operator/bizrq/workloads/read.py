@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -16,11 +16,10 @@ from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.workloads.expression import MAX_PODS, Expression, Failure, Scope
 from bizrq.workloads.kind import At, Kind, PodGroupAt, TemplateFrom, at, without
 from bizrq.workloads.owner import Owner, controller_of
+from bizrq.workloads.references import Borrowed, Referred, TemplateRef
 
 __all__ = [
-    "Referred",
     "Template",
-    "TemplateRef",
     "Workload",
     "child_label",
     "read_models",
@@ -35,25 +34,6 @@ _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 
 _MOST_GROUPS: Final = 1000
 """Items that a list or a mapping of groups of pods may have. Each takes time, and one process reads for all."""
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateRef:
-    """An object of the same namespace whose pod template a workload refers to."""
-
-    group: str
-    version: str
-    resource: str
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        """``Deployment web``, for people."""
-        return f"{self.kind} {self.name}"
-
-
-Referred = Mapping[TemplateRef, JSON]
-"""Objects that workloads refer to, as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +66,8 @@ class Workload:
     """The controlling owner that it names [A8]."""
     needs: tuple[TemplateRef, ...] = ()
     """Objects whose template it has for its own, whether they could be looked at or not."""
+    borrowed: tuple[Borrowed, ...] = ()
+    """Its groups that lack nothing but such a template; it is not ``counted`` then, see ``lent``."""
 
     def has_pods_like(self, other: Workload) -> bool:
         """Whether a pod of it holds what one of ``other`` does, group by group."""
@@ -99,6 +81,26 @@ class Workload:
             return self
         counted = demand(self.groups, self.models, gpus, count=self.kind.count_key, overheads=overheads)
         return replace(self, demand=counted)
+
+    def lent(self, template_of: Callable[[Borrowed], PodGroup | None], gpus: GpuResources) -> Workload:
+        """The same with the template that it borrows, as that is now; still not ``counted`` where that is not known."""
+        groups = list(self.groups)
+        for each in self.borrowed:
+            found = template_of(each)
+            if found is None:
+                return self
+            groups.insert(each.place, replace(found, replicas=each.replicas))
+        if not self.borrowed:
+            return self
+        return replace(
+            self,
+            demand=demand(groups, self.models, gpus, count=self.kind.count_key),
+            problems=self.problems[: -len(self.borrowed)],
+            groups=tuple(groups),
+            runtime_classes=_classes(groups),
+            counted=True,
+            borrowed=(),
+        )
 
     def __str__(self) -> str:
         """``deployments.apps/shop/web``, as in the lines of a status."""
@@ -138,6 +140,10 @@ def read_workload(
     models = read_models(labels)
     reading = _read(raw, kind, referred or {})
     groups = tuple(each.group for each in reading.templates)
+    pods = sum(each.replicas for each in groups) + sum(each.replicas for each in reading.borrowed)
+    # What lacks more than a template lacks it with that, too.
+    borrowed = tuple(reading.borrowed) if reading.counted else ()
+    lacking = [FieldProblem(each.path, f"the template of {each.ref} is not known") for each in reading.borrowed]
     return Workload(
         uid=metadata["uid"],
         version=int(metadata.get("resourceVersion", 0)),
@@ -147,15 +153,20 @@ def read_workload(
         bizrq=labels.get(LABEL, ""),
         models=models,
         demand=demand(groups, models, gpus, count=kind.count_key, overheads=overheads),
-        problems=tuple(reading.problems),
+        problems=(*reading.problems, *lacking),
         groups=groups,
-        runtime_classes=frozenset(each.runtime_class for each in groups if each.runtime_class),
+        runtime_classes=_classes(groups),
         settled=not kind.observes or _observed(raw) >= metadata.get("generation", 0),
-        counted=reading.counted,
-        surge=_surge(at(raw, kind.surge) if kind.surge else None, sum(each.replicas for each in groups)),
+        counted=reading.counted and not reading.borrowed,
+        surge=_surge(at(raw, kind.surge) if kind.surge else None, pods),
         owner=controller_of(raw),
         needs=tuple(reading.needs),
+        borrowed=borrowed,
     )
+
+
+def _classes(groups: Iterable[PodGroup]) -> frozenset[str]:
+    return frozenset(each.runtime_class for each in groups if each.runtime_class)
 
 
 def _observed(raw: JSON) -> int:
@@ -203,6 +214,7 @@ class _Reading:
     problems: list[FieldProblem] = field(default_factory=list)
     counted: bool = True
     needs: list[TemplateRef] = field(default_factory=list)
+    borrowed: list[Borrowed] = field(default_factory=list)
 
     def fail(self, where: str, why: object) -> None:
         """The description cannot be applied there."""
@@ -290,6 +302,7 @@ def _add_group(  # noqa: PLR0917  # one caller, right above
     reading: _Reading,
     referred: Referred,
 ) -> None:
+    replicas = where.replicas.number(scope)
     if where.template is None:
         pod = _stated(where, name, scope, reading)
     else:
@@ -297,7 +310,10 @@ def _add_group(  # noqa: PLR0917  # one caller, right above
         if where.template_from is not None and at(item, where.template_from.ref) is not None:
             template = None  # Argo Rollouts, too, takes no other where there is a reference
         if template is None and where.template_from is not None:
-            template, path = _referred(item, where.template_from, reading, referred)
+            reference = _reference(item, where.template_from, reading)
+            if reference is None:
+                return
+            template, path = _lent(reference, where.template_from, reading, referred, replicas)
         if template is None:
             return
         spec = template.get("spec") if isinstance(template, Mapping) else template
@@ -305,7 +321,6 @@ def _add_group(  # noqa: PLR0917  # one caller, right above
             spec = {**spec, "runtimeClassName": None}  # a pod has its overhead by now, whatever its class says later
         pod, broken = read_pod_spec(spec, ".".join((*path, "spec")))
         reading.problems.extend(broken)
-    replicas = where.replicas.number(scope)
     if isinstance(replicas, Failure):
         of = f" of {'.'.join(path)}" if where.each else ""
         reading.fail(f"{name}.replicas{of}", replicas)
@@ -313,25 +328,36 @@ def _add_group(  # noqa: PLR0917  # one caller, right above
         reading.templates.append(Template(replicas, pod))
 
 
-def _referred(item: object, where: TemplateFrom, reading: _Reading, referred: Referred) -> tuple[Any, tuple[str, ...]]:
-    """The template that stands in another object; None where there is no reference, or where it leads nowhere."""
+def _reference(item: object, where: TemplateFrom, reading: _Reading) -> TemplateRef | None:
+    """The object whose template a group has; None where there is no reference, or where it leads nowhere."""
     reference = at(item, where.ref)
     if reference is None:
-        return None, ()
+        return None
     path = ".".join(where.ref)
     if not isinstance(reference, Mapping) or not isinstance(name := reference.get("name"), str):
         reading.fail(path, "must name an object")
-        return None, ()
+        return None
     group = str(reference.get("apiVersion", "")).rpartition("/")[0]
     target = where.resource
     if (group, reference.get("kind")) != target.of_kind:
         reading.fail(path, f"must refer to a {target.kind} of {target.group}: other templates are not counted")
-        return None, ()
+        return None
     ref = TemplateRef(target.group, target.version, target.resource, target.kind, name)
     reading.needs.append(ref)
+    return ref
+
+
+def _lent(
+    ref: TemplateRef, where: TemplateFrom, reading: _Reading, referred: Referred, replicas: int | Failure
+) -> tuple[Any, tuple[str, ...]]:
+    """The template that stands in another object; where that is not at hand, no pods need none."""
     found = at(referred[ref], where.template) if ref in referred else None
-    if found is None:
-        reading.fail(path, f"the template of {ref} is not known")
+    if found is None and replicas != 0:
+        path, place = ".".join(where.ref), len(reading.templates) + len(reading.borrowed)
+        if isinstance(replicas, Failure):
+            reading.fail(path, replicas)
+        else:
+            reading.borrowed.append(Borrowed(place, ref, where.template, replicas, path))
     return found, (*where.ref, *where.template)
 
 

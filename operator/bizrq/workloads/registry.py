@@ -7,7 +7,7 @@ kind and field, and of an expression what is wrong with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
@@ -17,7 +17,7 @@ import yaml
 from bizrq.workloads.expression import Expression, ExpressionError
 from bizrq.workloads.kind import PODS_ID, At, Kind, PodGroupAt, Resource, TemplateFrom
 
-__all__ = ["KindError", "between", "built_in", "built_in_text", "load_kinds", "read_kinds"]
+__all__ = ["KindError", "between", "built_in", "built_in_text", "lenders", "load_kinds", "read_kinds"]
 
 
 @final
@@ -57,7 +57,30 @@ def load_kinds(more: Path | None = None) -> tuple[Kind, ...]:
                 msg = f"{more}: {name} is described already; describe each kind once"
                 raise KindError(msg)
             seen.add(known)
+    _check_lenders(kinds)
     return kinds
+
+
+def _check_lenders(kinds: Sequence[Kind]) -> None:
+    """A template that is had from another object must be that of a group of pods of a counted kind."""
+    counted = {(each.id, each.version): each for each in kinds}
+    for kind in kinds:
+        for group in kind.pod_groups:
+            borrowed = group.template_from
+            if borrowed is None:
+                continue
+            lender = counted.get((borrowed.resource.id, borrowed.resource.version))
+            if lender is None or lender.place_of(borrowed.template) is None:
+                msg = (
+                    f"{kind.id}: templateFrom: {'.'.join(borrowed.template)} of {borrowed.resource.id} in "
+                    f"{borrowed.resource.version} is no template of a kind that is counted; describe that kind too"
+                )
+                raise KindError(msg)
+
+
+def lenders(kinds: Iterable[Kind]) -> frozenset[str]:
+    """The ids of the kinds whose templates objects of other kinds may have for their own."""
+    return frozenset(each.id for kind in kinds for each in kind.borrows_from)
 
 
 def between(kinds: Iterable[Kind]) -> tuple[Resource, ...]:
@@ -192,6 +215,8 @@ def _kind(value: object, where: str) -> Kind:
     for place in (*(each.each or each.template or ("spec",) for each in result.pod_groups), result.scale or ("spec",)):
         if place[0] != "spec":
             fields.fail(f"{'.'.join(place)} is not in spec: changes of anything else are not reviewed")
+    if sum(1 for each in result.pod_groups if each.template_from) > 1:
+        fields.fail("templateFrom may be in one of the podGroups only")
     if result.children_counted and (result.pod_groups or result.scale):
         fields.fail("children: counted leaves the counting to the children: podGroups and scale cannot be there")
     if result.children_counted != bool(result.child_labels):
@@ -229,6 +254,8 @@ def _pod_group(value: object, where: str) -> PodGroupAt:
         fields.fail("it must have either a template, or requests and limits")
     if group.template_from is not None and group.template is None:
         fields.fail("templateFrom goes with the field template, which is looked at first")
+    if group.template_from is not None and group.each is not None:
+        fields.fail("templateFrom cannot be where there are several groups, with each")
     fields.done()
     return group
 

@@ -22,8 +22,8 @@ from bizrq.domain.claims import is_mark, parse_claim
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS
+from bizrq.workloads.kind import Kind
 from bizrq.workloads.read import read_workload
-from tests.support.controller import DEPLOYMENT
 from tests.support.world.storage import Storage
 
 __all__ = ["Invariants", "Violation"]
@@ -107,7 +107,7 @@ class Invariants:
         for raw in self._storage.workloads.values():
             name = (raw["metadata"].get("labels") or {}).get(LABEL)
             if name and not self._is_child(raw, name):
-                add_into(own.setdefault(name, {}), _demand(msgspec.json.encode(raw)))
+                add_into(own.setdefault(name, {}), self._demand(raw))
         children = list(bizrqs)
         for child in children:
             if child.parent:
@@ -116,6 +116,15 @@ class Invariants:
                 }
                 add_into(taken.setdefault(child.parent, {}), larger)
         return {each.name: (own.get(each.name, {}), taken.get(each.name, {})) for each in children}
+
+    def _demand(self, raw: JSON) -> Amounts:
+        """What a workload asks for, with the template of its lender where it has none of its own."""
+        lender = self._storage.current((raw["spec"].get("workloadRef") or {}).get("name", ""))
+        return _demand(
+            msgspec.json.encode(raw),
+            self._storage.kind_of(raw),
+            b"" if lender is None else msgspec.json.encode({"spec": lender["spec"]}),
+        )
 
     def _is_child(self, raw: JSON, name: str) -> bool:
         owners = raw["metadata"].get("ownerReferences")
@@ -133,5 +142,7 @@ class Invariants:
 
 
 @functools.lru_cache(maxsize=1024)
-def _demand(raw: bytes) -> Amounts:
-    return read_workload(msgspec.json.decode(raw), DEPLOYMENT, DEFAULT_GPU_RESOURCES).demand
+def _demand(raw: bytes, kind: Kind, lender: bytes) -> Amounts:
+    workload = read_workload(msgspec.json.decode(raw), kind, DEFAULT_GPU_RESOURCES)
+    referred = {ref: msgspec.json.decode(lender) for ref in workload.needs if lender}
+    return read_workload(msgspec.json.decode(raw), kind, DEFAULT_GPU_RESOURCES, referred=referred).demand

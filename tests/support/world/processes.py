@@ -18,7 +18,7 @@ from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.routes import routes_over
 from tests.support.cas_store import StoreReads
 from tests.support.clocks import HandClock
-from tests.support.controller import DEPLOYMENT, Controller
+from tests.support.controller import Controller
 from tests.support.world.loop import Gate, HandLoop
 from tests.support.world.storage import Lists, Storage, is_bizrq
 
@@ -80,7 +80,7 @@ class Replica:
         self.reads = StoreReads(storage)
         self.reads.workloads = storage.workloads
         self.routes = routes_over(
-            self.connection, self.reads, [DEPLOYMENT], DEFAULT_GPU_RESOURCES, clock, WebhookMetrics()
+            self.connection, self.reads, storage.kinds, DEFAULT_GPU_RESOURCES, clock, WebhookMetrics()
         )
 
 
@@ -96,7 +96,7 @@ class Watcher(Controller):
         self._storage, self._loop = storage, loop
         self.reads.workloads = storage.workloads
         self.listed = Lists(storage)
-        feed = Feed(self.listed, self.reads, self.inventory, [DEPLOYMENT], DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
+        feed = Feed(self.listed, self.reads, self.inventory, storage.kinds, DEFAULT_GPU_RESOURCES)  # type: ignore[arg-type]
         self._feed = feed
         self._resync = Resync(feed, self.inventory, self.sync, clock, self.metrics, seconds=300)
         self._told: dict[str, int] = {}
@@ -128,7 +128,8 @@ class Watcher(Controller):
         """The next event of an object."""
         event = self._storage.events[name][self._told.get(name, 0)]
         self._told[name] = self._told.get(name, 0) + 1
-        self._feed.event(None if is_bizrq(event.raw) else DEPLOYMENT, event.type, event.raw)
+        kind = None if is_bizrq(event.raw) else self._storage.kind_of(event.raw)
+        self._feed.event(kind, event.type, event.raw)
 
     def misses(self, name: str) -> None:
         """What has happened to an object is never told, as over a watch that had to begin anew."""

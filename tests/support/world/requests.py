@@ -16,7 +16,6 @@ from typing import Any
 from bizrq.domain.bizrq import GROUP, KIND, PLURAL, VERSION
 from bizrq.webhook.review import GroupVersionKind, GroupVersionResource, UserInfo, Verdict
 from bizrq.webhook.review import Request as Review
-from tests.support.controller import DEPLOYMENT
 from tests.support.world.loop import HandLoop
 from tests.support.world.processes import Replica
 from tests.support.world.storage import NAMESPACE, Storage, is_bizrq
@@ -160,8 +159,9 @@ class Request:
             resource = GroupVersionResource(version=VERSION, resource=PLURAL, group=GROUP)
             handler, namespace = "bizrqs", ""
         else:
-            kind = GroupVersionKind(version="v1", kind="Deployment", group="apps")
-            resource = GroupVersionResource(version="v1", resource=DEPLOYMENT.resource, group="apps")
+            of = self._storage.kind_of(some)
+            kind = GroupVersionKind(version=of.version, kind=of.kind, group=of.group)
+            resource = GroupVersionResource(version=of.version, resource=of.resource, group=of.group)
             handler, namespace = "workloads", NAMESPACE
         new, old = copy.deepcopy(self._wanted), copy.deepcopy(self.snapshot)
         if self.change.scale is not None:

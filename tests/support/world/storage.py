@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bizrq.cluster.store import BIZRQS_URL
-from bizrq.domain.bizrq import LABEL
+from bizrq.domain.bizrq import KIND, LABEL
+from bizrq.workloads.kind import Kind
 from tests.support.cas_store import CasStore
 from tests.support.controller import DEPLOYMENT
 from tests.support.world.loop import Gate
@@ -25,7 +26,7 @@ JSON = dict[str, Any]
 NAMESPACE = "shop"
 
 STAGES = ("writers", "workloads", "bizrqs")
-"""What the answers to the three requests of a list of everything bring, in order."""
+"""What the answers to the requests of a list of everything bring, in order."""
 
 
 class Event(NamedTuple):
@@ -37,11 +38,14 @@ class Event(NamedTuple):
 
 def is_bizrq(raw: Mapping[str, Any]) -> bool:
     """Whether an object is a bizrq, and no workload."""
-    return bool(raw["kind"] != "Deployment")
+    return bool(raw["kind"] == KIND)
 
 
 class Storage(CasStore):
-    """All objects by name; no workload is called as a bizrq is."""
+    """All objects by name; no two are called the same."""
+
+    kinds: Sequence[Kind] = (DEPLOYMENT,)
+    """Those that there are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +80,7 @@ class Storage(CasStore):
             stored["metadata"]["resourceVersion"] = str(self.version)
             if not self.is_observed_late:
                 stored["status"] = {"observedGeneration": stored["metadata"].get("generation", 1)}
-            self.workloads[DEPLOYMENT.id, NAMESPACE, name] = stored
+            self.workloads[self.kind_of(raw).id, NAMESPACE, name] = stored
         self._tell(name, stored)
         return copy.deepcopy(stored)
 
@@ -86,6 +90,10 @@ class Storage(CasStore):
         self._tell(stored["metadata"]["name"], stored)
         return stored
 
+    def kind_of(self, raw: Mapping[str, Any]) -> Kind:
+        """The kind of a workload."""
+        return next(each for each in self.kinds if each.kind == raw["kind"])
+
     async def delete(self, name: str) -> None:
         """Remove an object; a bizrq with finalizers stays for a while."""
         if name in self._objects:
@@ -94,7 +102,9 @@ class Storage(CasStore):
                 self._tell(name, None)
             return
         self.version += 1
-        del self.workloads[DEPLOYMENT.id, NAMESPACE, name]
+        gone = self.current(name)
+        assert gone is not None
+        del self.workloads[self.kind_of(gone).id, NAMESPACE, name]
         self._tell(name, None)
 
     async def set_finalizers(self, raw: Mapping[str, Any], finalizers: Sequence[str]) -> JSON:
@@ -130,16 +140,17 @@ class Lists:
         self._storage = storage
         self.gates = {stage: Gate() for stage in STAGES}
         """Answers are made before them, and arrive behind them."""
-        self._stage = 0
+        self._is_first = True
 
     async def get(self, url: str, *, params: Mapping[str, str], **_: object) -> bytes:
         """The only page of a list."""
         answer = self.now(url)
         if "resourceVersion" in params:
             answer = self._storage.cached.get(url, answer)
-        gate = self.gates[STAGES[self._stage]]
-        self._stage = (self._stage + 1) % len(STAGES)
-        await gate.passed()
+        stage = "workloads"
+        if url == BIZRQS_URL:  # they are listed before and after the workloads
+            stage, self._is_first = "writers" if self._is_first else "bizrqs", not self._is_first
+        await self.gates[stage].passed()
         return answer
 
     def now(self, url: str) -> bytes:
@@ -147,8 +158,6 @@ class Lists:
         storage = self._storage
         if url == BIZRQS_URL:
             items = [storage.raw(name) for name in storage.names()]
-        elif url == DEPLOYMENT.url:
-            items = [raw for raw in storage.workloads.values() if _is_watched(raw)]
         else:
-            items = []
+            items = [raw for raw in storage.workloads.values() if _is_watched(raw) and storage.kind_of(raw).url == url]
         return msgspec.json.encode({"metadata": {"resourceVersion": str(storage.version)}, "items": items})

@@ -12,8 +12,10 @@ from bizrq.domain.amounts import key_by_key_max
 from bizrq.domain.claims import (
     MAX_LINE,
     Claim,
+    Claimant,
     ClaimError,
     Growth,
+    Lender,
     Settled,
     claimant_of,
     is_mark,
@@ -45,6 +47,8 @@ WORDS = st.from_regex(r"[a-z0-9][-a-z0-9.]{0,30}", fullmatch=True)
 @st.composite
 def claims(draw: st.DrawFn) -> Claim:
     huge = quantities(least=0, most=10**70)
+    lenders = st.builds(Lender, WORDS, st.integers(0, 2**63 - 1), st.just(WEB))
+    lender = draw(st.none() | lenders)
     demand = draw(st.dictionaries(KEYS, huge, max_size=5))
     return Claim(
         uid=draw(WORDS),
@@ -55,6 +59,8 @@ def claims(draw: st.DrawFn) -> Claim:
         raised={key: draw(huge) for key in demand},
         moved_from=draw(st.just("") | WORDS),
         own=draw(st.booleans()),
+        lender=lender,
+        by_lender=lender is not None and draw(st.booleans()),
     )
 
 
@@ -62,7 +68,8 @@ def claims(draw: st.DrawFn) -> Claim:
 def test_a_claim_is_read_as_it_was_printed(claim: Claim) -> None:
     """[A4] also with amounts beyond the 32 characters that a person may write: sums are longer."""
     assert parse_claim(claim.line()) == claim
-    assert claimant_of(claim.line()) == (claim.uid, claim.version, claim.object)
+    claimant = Claimant(claim.uid, claim.version, claim.object, claim.lender, claim.by_lender)
+    assert claimant_of(claim.line()) == claimant
 
 
 def test_the_line_of_the_contract_is_read_and_printed_again() -> None:
@@ -174,7 +181,7 @@ def test_of_a_line_that_cannot_be_read_whole_the_claimant_is_known(line: str) ->
 def test_a_mark_is_a_line_that_says_whose_and_no_amounts(claim: Claim) -> None:
     """[A8]."""
     mark = parse_claim(mark_of(claim))
-    assert mark == replace(claim, demand={}, raised={})
+    assert mark == replace(claim, demand={}, raised={}, lender=None, by_lender=False)
     assert is_mark(mark) == claim.own
     assert owned_by_itself([claim.line(), mark.line()]) == ({claim.uid} if claim.own else set())
 

@@ -1,6 +1,7 @@
 """What do objects of each known kind ask for? The manifests are such as people write; real CRDs check them in e2e."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import yaml
 
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.workloads import expression
-from bizrq.workloads.read import TemplateRef, child_label, read_workload
+from bizrq.workloads.read import child_label, read_workload
+from bizrq.workloads.references import TemplateRef
 from bizrq.workloads.registry import load_kinds, read_kinds
 from tests.support.build import texts
 
@@ -392,3 +394,28 @@ def test_a_kind_that_does_not_say_where_it_states_a_surge_has_none():
     """[A8] whatever stands where others have it."""
     raw = with_(manifest("statefulset"), "spec.strategy", {"rollingUpdate": {"maxSurge": 9}})
     assert read(raw).surge == 0
+
+
+def test_what_lacks_only_a_template_is_counted_once_that_is_known():
+    """[P3] with the RuntimeClass of that template."""
+    unlent = read(manifest("rollout-by-reference"))
+    (borrowed,) = unlent.borrowed
+    assert (borrowed.ref, borrowed.template, borrowed.replicas) == (WEB, ("spec", "template"), 4)
+    (group,) = read(manifest("rollout")).groups
+    lent = unlent.lent(lambda _: replace(group, replicas=99, runtime_class="kata"), DEFAULT_GPU_RESOURCES)
+    assert (lent.counted, lent.problems, lent.borrowed, lent.runtime_classes) == (True, (), (), {"kata"})
+    assert texts(lent.demand)["requests.cpu"] == "4"
+    assert unlent.lent(lambda _: None, DEFAULT_GPU_RESOURCES) is unlent
+
+
+def test_no_pods_need_no_template():
+    workload = read(with_(manifest("rollout-by-reference"), "spec.replicas", 0))
+    assert (workload.counted, workload.needs, texts(workload.demand)) == (
+        True, (WEB,), {"count/rollouts.argoproj.io": "1"},
+    )  # fmt: skip
+
+
+def test_what_lacks_more_than_a_template_is_not_counted_with_one():
+    """[A14]"""
+    workload = read(with_(manifest("rollout-by-reference"), "spec.replicas", "many"))
+    assert (workload.counted, workload.borrowed) == (False, ())

@@ -104,6 +104,8 @@ def test_an_object_without_label_names_no_bizrq():
         pytest.param(job({"conditions": [{"type": "Complete", "status": "True"}]}), "0", id="finished"),
         pytest.param(job({"conditions": [{"type": "Failed", "status": "True"}]}), "0", id="failed"),
         pytest.param(job({"conditions": [{"type": "Failed", "status": "False"}]}), "1", id="not failed"),
+        pytest.param(job({"conditions": [{"type": "FailureTarget", "status": "True"}]}), "0", id="to fail"),
+        pytest.param(job({"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}), "0", id="to succeed"),
     ],
 )
 def test_a_job_demands_what_it_may_still_run(raw, expected):

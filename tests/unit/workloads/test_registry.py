@@ -3,7 +3,7 @@
 import pytest
 
 from bizrq.workloads.kind import Resource
-from bizrq.workloads.registry import KindError, between, built_in, load_kinds, read_kinds
+from bizrq.workloads.registry import KindError, between, built_in, lenders, load_kinds, read_kinds
 
 WIDGET = """
 kinds:
@@ -230,3 +230,58 @@ def test_a_wrong_description_is_refused_with_file_kind_and_expression(change, me
 def test_a_kind_may_leave_the_counting_to_its_children():  # [A8]
     (kind,) = read_kinds(CHILDREN, "f")
     assert (kind.children_counted, kind.child_labels, kind.pod_groups) == (True, ("spec", "labels"), ())
+
+
+# --- templates of other objects ---
+
+BORROWER = """
+kinds:
+  - group: example.com
+    version: v1
+    resource: widgets
+    kind: Widget
+    podGroups:
+      - template: spec.template
+        templateFrom:
+          ref: spec.ref
+          group: apps
+          version: v1
+          resource: deployments
+          kind: Deployment
+          template: spec.template
+        replicas: "1"
+"""
+
+
+def load(tmp_path, text):
+    file = tmp_path / "kinds.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_kinds(file)
+
+
+def test_a_kind_may_have_the_template_of_a_counted_one(tmp_path):
+    assert lenders(load(tmp_path, BORROWER)) == {"deployments.apps"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("resource: deployments", "resource: daemonsets"),
+        ("version: v1\n          resource", "version: v2\n          resource"),
+        ("          template: spec.template", "          template: spec.other"),
+    ],
+)
+def test_a_template_that_nobody_counts_is_refused(tmp_path, change):
+    """Its changes would not be checked."""
+    with pytest.raises(
+        KindError, match=r"widgets.example.com: templateFrom: .* is no template of a kind that is counted"
+    ):
+        load(tmp_path, BORROWER.replace(*change))
+
+
+def test_several_groups_have_no_template_of_one_object():
+    with pytest.raises(KindError, match="templateFrom cannot be where there are several groups, with each"):
+        read_kinds(BORROWER.replace("      - template", "      - each: spec.groups\n        template", 1), "f")
+    group = BORROWER.split("podGroups:\n")[1]
+    with pytest.raises(KindError, match="templateFrom may be in one of the podGroups only"):
+        read_kinds(BORROWER + group, "f")
