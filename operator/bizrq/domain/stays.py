@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from msgspec import structs
@@ -33,6 +33,7 @@ __all__ = [
     "kept_lines",
     "kept_of",
     "share",
+    "tidy",
 ]
 
 FORMAT: Final = "1"
@@ -44,7 +45,13 @@ UNKNOWN_OWNER_SECONDS: Final = 30
 """How long after a pod its owner may become known. Owners come by kopf, which may be away for 15 s."""
 
 MAX_LINES: Final = 2000
-"""Of one bizrq: etcd takes objects of 1.5 MB, and a line has some 250 characters. The CRD takes 10,000."""
+"""Of one bizrq; the CRD takes 10,000."""
+
+MOST_CHARACTERS: Final = 512 * 1024
+"""Of all lines of a bizrq: etcd takes objects of 1.5 MB, claims and leftovers included."""
+
+MOST_STAYS: Final = 100
+"""Stays that are kept of one workload. A label may be changed every second, and every pod is charged by all of them."""
 
 _MAX_LINE: Final = 4096
 """As the CRD has it."""
@@ -112,6 +119,44 @@ def share(interval: Interval, stay: Stay) -> Interval:
     return structs.replace(interval, start=start, cut=cut)
 
 
+def tidy(stays: Iterable[Stay]) -> tuple[Stay, ...]:
+    """The stays of a workload, oldest first, without those that need not be told apart.
+
+    One that lasted no second is left out, unless it is the last one; what follows on itself is one. Of a workload that
+    moves without end the shortest becomes a part of the one before it, with the time between: so each second has its
+    payer, and none is moved from one bizrq to another but of stays of less than a hundredth of the whole.
+    """
+    kept: list[Stay] = []
+    for stay in stays:
+        if kept and kept[-1].since is not None and kept[-1].since == kept[-1].until:
+            skipped = kept.pop()
+            if stay.since == skipped.until:
+                stay = replace(stay, came_from=skipped.came_from)  # noqa: PLW2901
+        _append(kept, stay)
+    while len(kept) > MOST_STAYS:
+        # The first has no known length, and the moments of the last move may be corrected yet.
+        shortest = min(
+            range(1, len(kept) - 2), key=lambda number: (kept[number].until or 0) - (kept[number].since or 0)
+        )
+        before, gone, *after = kept[shortest - 1 :]
+        del kept[shortest - 1 :]
+        for stay in (replace(before, until=gone.until, went_to=gone.went_to), *after):
+            _append(kept, stay)
+    return tuple(kept)
+
+
+def _append(stays: list[Stay], stay: Stay) -> None:
+    """Add what comes next, and say of both neighbours where it came from and went to."""
+    before = stays[-1] if stays else None
+    if before is None or before.until is None or before.until != stay.since:
+        stays.append(stay)
+    elif before.home == stay.home:
+        stays[-1] = replace(before, until=stay.until, went_to=stay.went_to)
+    else:
+        stays[-1] = replace(before, went_to=stay.home.bizrq)
+        stays.append(replace(stay, came_from=before.home.bizrq))
+
+
 def kept_of(bizrq: str, lines: Iterable[str]) -> Iterator[Kept]:
     """The stays at ``bizrq`` that lines of its status tell; what is no such line is left out, which is logged."""
     for line in lines:
@@ -129,16 +174,21 @@ def is_of_another_format(line: str) -> bool:
 
 
 def kept_lines(kept: Sequence[Kept]) -> list[str]:
-    """The lines of a status. Too many are cut off, which is logged, and so are the controllers of a long one."""
-    lines = []
+    """The lines of a status. Too many are cut off, which is logged, and so are the controllers of long ones."""
+    lines: list[str] = []
+    room = MOST_CHARACTERS
+    longest = min(_MAX_LINE, MOST_CHARACTERS // max(1, min(len(kept), MAX_LINES)))
     for each in kept[:MAX_LINES]:
         line = each.line()
-        while len(line) > _MAX_LINE:
+        while len(line) > longest and each.controllers:
             each = Kept(each.uid, each.stay, each.controllers[: len(each.controllers) // 2])  # noqa: PLW2901
             line = each.line()
+        room -= len(line)
+        if room < 0:
+            break
         lines.append(line)
-    if len(kept) > MAX_LINES:
-        log.warning("%d moves of one bizrq, %d are kept over a restart", len(kept), MAX_LINES)
+    if len(kept) > len(lines):
+        log.warning("%d moves of one bizrq, %d are kept over a restart", len(kept), len(lines))
     return lines
 
 

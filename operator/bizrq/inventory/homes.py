@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bizrq.domain.stays import Home, Kept, Stay
+from bizrq.domain.stays import Home, Kept, Stay, tidy
 from bizrq.workloads.read import Workload
 
 __all__ = ["Homes", "Pending"]
@@ -176,8 +176,10 @@ class Homes:
         left = last.home.bizrq if last.until is None else ""
         if last.until is None:
             last = replace(last, until=_not_before(last, now), went_to=home.bizrq)
-        self._set(uid, (*stays[:-1], last, Stay(home, since=max(now, last.until or 0), came_from=left)))
-        if left != home.bizrq:
+        since = max(now, last.until or 0)
+        self._set(uid, (*stays[:-1], last, Stay(home, since=since, came_from=left)))
+        # Where it was elsewhere for no second, it goes on with its stay of before, whose moment is known.
+        if left != home.bizrq and self._stays[uid][-1].since == since:
             self.pending[uid] = Pending(known or workload, left, home.bizrq, now)
 
     # --- told by statuses ---
@@ -297,12 +299,7 @@ class Homes:
         """No pod is left of before the last move: a workload without a past again."""
         self._guessed.pop(uid, None)
         self._told.discard(uid)
-        for stay in self._stays.pop(uid, ()):
-            uids = self._split.get(stay.home.bizrq)
-            if uids is not None:
-                uids.discard(uid)
-                if not uids:
-                    del self._split[stay.home.bizrq]
+        self._leave(uid, {stay.home.bizrq for stay in self._stays.pop(uid, ())})
         for controller in self._controllers.pop(uid, ()):
             self._workload_of.pop(controller, None)
         self._changed(uid)
@@ -311,9 +308,20 @@ class Homes:
         return any(uid in self._split.get(stay.home.bizrq, ()) for stay in self._stays.get(uid, ()))
 
     def _set(self, uid: str, stays: tuple[Stay, ...]) -> None:
+        before, stays = self._stays.get(uid, ()), tidy(stays)
         self._stays[uid] = stays
-        for stay in stays:
-            self._split.setdefault(stay.home.bizrq, set()).add(uid)
+        now = {stay.home.bizrq for stay in stays}
+        for bizrq in now:
+            self._split.setdefault(bizrq, set()).add(uid)
+        self._leave(uid, {stay.home.bizrq for stay in before} - now)
+
+    def _leave(self, uid: str, bizrqs: Iterable[str]) -> None:
+        for bizrq in bizrqs:
+            uids = self._split.get(bizrq)
+            if uids is not None:
+                uids.discard(uid)
+                if not uids:
+                    del self._split[bizrq]
 
 
 Starts = Callable[[str, int | None], bool]
