@@ -137,6 +137,13 @@ class Homes:
             self._set(uid, (Stay(Home(workload.bizrq, workload.models, workload.namespace)),))
             self._changed(uid)
 
+    def cut_off(self, uid: str, stays: tuple[Stay, ...], now: int) -> None:
+        """A pod has lost its owner, and keeps the stays that it has: as a workload of its own that is gone."""
+        if not self.knows(uid):
+            self._gone[uid] = now
+            self._set(uid, stays)
+            self._changed(uid)
+
     def claimed(self, uid: str, came_from: str, moment: int) -> None:
         """A claim tells that this workload came to its bizrq at ``moment``, which nobody here saw."""
         home = self._now.get(uid)

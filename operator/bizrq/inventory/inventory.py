@@ -42,7 +42,9 @@ class Inventory:
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
         self.homes = Homes(self._moved)
-        self.pods = Pods(self._stays_of, wake, gpus)
+        self.pods = Pods(
+            self._stays_of, wake, gpus, cut_off=lambda pod: self.homes.cut_off(pod.uid, pod.stays, self._now())
+        )
         self.owners = Owners(self._owner_known, self.pods.controller_of, self.homes.knows)
         self._children = Children(self.workloads, self.owners)
         self.floor: Floor | None = None

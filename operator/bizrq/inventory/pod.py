@@ -37,6 +37,8 @@ class Pod(Charged, eq=False, gc=False):
     """It is, or was, a workload of its own: nobody's child, whatever owner it names [A8]."""
     kept: bool = False
     """It was counted with its owner, which is gone, and keeps the home that it had then."""
+    cut_off: bool = False
+    """It has lost ``owner``, with which it has its home."""
     labelled: bool = False
     """It names a bizrq itself."""
     held_before: Past = ()

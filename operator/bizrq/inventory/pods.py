@@ -35,14 +35,25 @@ UNKNOWN_BIZRQ_SECONDS: Final = 60
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
 
+def _nobody_told(_: Pod) -> None:
+    """Nobody keeps the homes of pods over a restart."""
+
+
 class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
     def __init__(
-        self, stays_of: Callable[[Pod], tuple[Stay, ...]], touched: Callable[[str], None], gpus: GpuResources
+        self,
+        stays_of: Callable[[Pod], tuple[Stay, ...]],
+        touched: Callable[[str], None],
+        gpus: GpuResources,
+        cut_off: Callable[[Pod], None] = _nobody_told,
     ) -> None:
-        """``stays_of`` tells where a pod belongs, oldest first; nothing where no home is known."""
-        self._stays_of, self._wake = stays_of, touched
+        """``stays_of`` tells where a pod belongs, oldest first; nothing where no home is known.
+
+        ``cut_off`` is told a pod that has lost the owner with which it has its home.
+        """
+        self._stays_of, self._wake, self._cut_off = stays_of, touched, cut_off
         self._by_uid: dict[str, Pod] = {}
         self._by_owner: dict[str, set[Pod]] = {}
         self._by_bizrq: dict[str, set[Pod]] = {}
@@ -309,10 +320,15 @@ class Pods:
         return pod
 
     def _new(self, item: PodObject) -> Pod:
-        uid, owner = item.metadata.uid, item.metadata.controller
-        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, owner=owner, namespace=sys.intern(item.metadata.namespace))
-        pod.owner_kind = sys.intern(item.metadata.controller_kind)
+        uid = item.metadata.uid
+        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, namespace=sys.intern(item.metadata.namespace))
         self._by_uid[uid] = pod
+        self._give_owner(pod, item)
+        return pod
+
+    def _give_owner(self, pod: Pod, item: PodObject) -> None:
+        owner = pod.owner = item.metadata.controller
+        pod.owner_kind = sys.intern(item.metadata.controller_kind)
         if owner is not None:
             siblings = self._by_owner.get(owner)
             if siblings is None:
@@ -320,10 +336,31 @@ class Pods:
             else:
                 pod.owner = next(iter(siblings)).owner  # one text for all pods of an owner
                 siblings.add(pod)
-        return pod
+
+    def _owner_changed(self, pod: Pod, item: PodObject) -> None:
+        """It was orphaned, or adopted. It keeps the home that it has; one that has none belongs to who adopts it.
+
+        Where nobody does, the home may be known later of the owner that it had.
+        """
+        if not pod.stays:
+            if item.metadata.controller is not None:
+                self._leave_owner(pod)
+                self._give_owner(pod, item)
+        elif not pod.alone:  # in its home it stays by itself from now on; for P5 it is still its owner's
+            pod.cut_off = True
+            self._cut_off(pod)
+
+    def _leave_owner(self, pod: Pod) -> None:
+        siblings = self._by_owner.get(pod.owner) if pod.owner is not None else None
+        if siblings is not None and pod.owner is not None:
+            siblings.discard(pod)
+            if not siblings:
+                del self._by_owner[pod.owner]
 
     def _apply(self, pod: Pod, item: PodObject, version: int, at: int) -> None:
         facts = facts_of(item)
+        if item.metadata.controller != pod.owner and not pod.cut_off:
+            self._owner_changed(pod, item)
         if self.versions.take(pod, item, facts, version, at):
             self._touch(pod, version)
         if not pod.stays:
@@ -339,7 +376,7 @@ class Pods:
     def _controlled_by(self, uid: str) -> Iterator[Pod]:
         """The pods that belong to a controller; to a pod that is a workload of its own, itself."""
         for pod in self._by_owner.get(uid, ()):
-            if not pod.alone:
+            if not pod.alone or pod.cut_off:
                 yield pod
         pod_itself = self._by_uid.get(uid)
         if pod_itself is not None and pod_itself.alone:
@@ -386,10 +423,6 @@ class Pods:
         self._touch(pod, version)
 
     def _drop(self, pod: Pod) -> None:
-        siblings = self._by_owner.get(pod.owner) if pod.owner is not None else None
-        if siblings is not None and pod.owner is not None:
-            siblings.discard(pod)
-            if not siblings:
-                del self._by_owner[pod.owner]
+        self._leave_owner(pod)
         for stay in pod.stays:
             self._leave(pod, stay.home.bizrq)

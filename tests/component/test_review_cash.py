@@ -1,0 +1,112 @@
+"""[C7] what a user may do to a workload that pays: none of it makes hours free, or another's."""
+
+import pytest
+
+from tests.component.test_moves import HARD, PODS, SECOND, ledger, moves, started
+from tests.support.build import NOW, bizrq
+from tests.support.controller import Controller, job, job_pod
+from tests.support.faulty_store import FaultyStore
+
+
+@pytest.fixture
+def store():
+    store = FaultyStore()
+    for name in ("old", "new"):
+        store.put(bizrq(name, hard=HARD, created=NOW - 60))
+    return store
+
+
+@pytest.fixture
+async def controller(store, clock):
+    controller = started(store, clock, PODS, "old")
+    for name in ("old", "new"):
+        await controller.write(name)
+    return controller
+
+
+async def test_labels_that_change_several_times_in_one_second_free_no_hours(controller, store, clock):
+    """[C7] old, new, old, new: the old one pays for all that was before."""
+    clock.time = NOW + 50
+    for version, label in enumerate(("new", "old", "new"), start=6):
+        controller.workload(job(bizrq=label, version=version))
+    clock.time = NOW + 60
+    for name in ("new", "old", "new", "old"):
+        await controller.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == (50 * SECOND, 10 * SECOND)
+
+
+def orphan(raw, version):
+    """The pod after an orphaning delete of its workload, or once its labels do not fit the selector any more."""
+    metadata = {name: value for name, value in raw["metadata"].items() if name != "ownerReferences"}
+    return {**raw, "metadata": {**metadata, "resourceVersion": str(version)}}
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_a_pod_that_loses_its_owner_is_charged_as_before_over_a_restart(controller, store, clock, deleted):
+    """[C7] whether its workload goes, or lives on without it: nothing is paid back, and it runs on for hours."""
+    cut_off = orphan(PODS[0], 91)
+    clock.time = NOW + 50
+    if deleted:
+        controller.workload_deleted(job(bizrq="old", version=5), 92)
+    controller.pod(cut_off)
+    await controller.write("old")
+    assert ledger(store, "old") == 50 * SECOND
+    clock.time = NOW + 100
+    another = Controller(store, clock)
+    another.see("old", "new")
+    another.start([cut_off], 95, workloads=[] if deleted else [job(bizrq="old", version=5)])
+    another.inventory.pods_known()
+    await another.write("old")
+    assert ledger(store, "old") == 100 * SECOND
+    clock.time = NOW + 110
+    another.pod_deleted({**cut_off, "metadata": {**cut_off["metadata"], "resourceVersion": "99"}})
+    for _ in range(2):
+        await another.write("old")
+    assert (ledger(store, "old"), moves(store, "old")) == (110 * SECOND, [])
+
+
+async def test_a_pod_that_is_adopted_by_a_workload_of_another_bizrq_stays_where_it_was(controller, store, clock):
+    """[C7] also over a restart: else the hours of its past would change their payer."""
+    adopted = orphan(PODS[0], 92)
+    adopted["metadata"]["ownerReferences"] = job_pod("x", of="other")["metadata"]["ownerReferences"]
+    clock.time = NOW + 50
+    controller.workload(job("other", bizrq="new", version=85))
+    controller.pod(orphan(PODS[0], 91))
+    controller.pod(adopted)
+    for name in ("old", "new"):
+        await controller.write(name)
+    another = Controller(store, clock)
+    another.see("old", "new")
+    another.start([adopted], 95, workloads=[job(bizrq="old", version=5), job("other", bizrq="new", version=85)])
+    another.inventory.pods_known()
+    clock.time = NOW + 60
+    for each in (controller, another):
+        each.see("old", "new")
+        for name in ("old", "new"):
+            await each.write(name)
+        assert (ledger(store, "old"), ledger(store, "new")) == (60 * SECOND, 0)
+
+
+async def test_a_pod_that_loses_its_owner_before_that_is_known_is_charged_all_the_same(store, clock):
+    """[C7] owners come by another watch than pods."""
+    controller = started(store, clock, [orphan(PODS[0], 61)], None)
+    await controller.write("old")
+    raw = job_pod("b", scheduled=NOW, created=NOW, version=91)
+    controller.pod(raw)
+    controller.pod(orphan(raw, 92))
+    controller.workload(job(bizrq="old", version=5))
+    controller.pod(orphan(raw, 93))
+    clock.time = NOW + 10
+    await controller.write("old")
+    assert ledger(store, "old") == 10 * SECOND
+    assert len(moves(store, "old")) == 1, "over a restart too"
+
+
+async def test_a_bare_pod_that_is_adopted_belongs_to_its_new_owner(controller, store, clock):
+    """[C7] at once, as it would after a restart."""
+    bare = orphan(job_pod("b", scheduled=NOW + 10, created=NOW + 10, version=91), 91)
+    clock.time = NOW + 20
+    controller.pod(bare)
+    controller.pod(job_pod("b", scheduled=NOW + 10, created=NOW + 10, version=92))
+    await controller.write("old")
+    assert ledger(store, "old") == 30 * SECOND
