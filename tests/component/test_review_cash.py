@@ -2,6 +2,8 @@
 
 import pytest
 
+from bizrq.domain.bizrq import LABEL
+from bizrq.domain.times import timestamp
 from tests.component.test_moves import HARD, PODS, SECOND, ledger, moves, started
 from tests.support.build import NOW, bizrq
 from tests.support.controller import Controller, job, job_pod
@@ -110,3 +112,74 @@ async def test_a_bare_pod_that_is_adopted_belongs_to_its_new_owner(controller, s
     controller.pod(job_pod("b", scheduled=NOW + 10, created=NOW + 10, version=92))
     await controller.write("old")
     assert ledger(store, "old") == 30 * SECOND
+
+
+@pytest.mark.parametrize("label", ["new", "old"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_label_on_a_pod_of_a_counted_workload_takes_no_hours_back(store, clock, label, restarted):
+    """[A8, C7] it is a workload of its own from the moment of its claim on; before, it was its owner's."""
+    controller = started(store, clock, PODS, "old")
+    for name in ("old", "new"):
+        await controller.write(name)
+    line = f"1 uid-a 60 pods/shop/a {timestamp(NOW + 50)} count/pods=1:1,limits.cpu=1:1,pods=1:1 own"
+    raw = store.raw(label)
+    raw["status"]["claims"] = [line]
+    store.put(raw)
+    clock.time = NOW + 53
+    labelled = job_pod("a", scheduled=NOW, created=NOW, version=91, labels={LABEL: label})
+    if restarted:
+        controller = Controller(store, clock)
+        controller.see("old", "new")
+        controller.start([labelled], 95, workloads=[job(bizrq="old", version=5), labelled])
+        controller.inventory.pods_known()
+    else:
+        controller.see(label)
+        controller.workload(labelled)
+        controller.pod(labelled)
+    expected = {"old": (60, 0), "new": (50, 10)}[label]
+    clock.time = NOW + 60
+    for _ in range(2):
+        for name in ("new", "old"):
+            await controller.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == (expected[0] * SECOND, expected[1] * SECOND)
+    again = Controller(store, clock)
+    again.see("old", "new")
+    again.start([labelled], 95, workloads=[job(bizrq="old", version=5), labelled])
+    again.inventory.pods_known()
+    for name in ("new", "old"):
+        await again.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == (expected[0] * SECOND, expected[1] * SECOND)
+
+
+@pytest.mark.parametrize("label", ["new", "old"])
+async def test_a_pod_whose_own_label_is_taken_off_is_its_owners_again(controller, store, clock, label):
+    """[A8, C7] not nobody's: its owner is counted."""
+    line = f"1 uid-a 60 pods/shop/a {timestamp(NOW + 50)} count/pods=1:1,limits.cpu=1:1,pods=1:1 own"
+    raw = store.raw(label)
+    raw["status"]["claims"] = [line]
+    store.put(raw)
+    clock.time = NOW + 50
+    labelled = job_pod("a", scheduled=NOW, created=NOW, version=91, labels={LABEL: label})
+    controller.see(label)
+    controller.workload(labelled)
+    controller.pod(labelled)
+    for name in ("new", "old"):
+        await controller.write(name)
+    clock.time = NOW + 60
+    bare = job_pod("a", scheduled=NOW, created=NOW, version=93)
+    controller.reads.workloads["pods", "shop", "a"] = bare
+    controller.pod(bare)
+    controller.workload_deleted(labelled, 93)
+    clock.time = NOW + 100
+    for _ in range(2):
+        for name in ("new", "old"):
+            await controller.write(name)
+    new = 10 if label == "new" else 0
+    assert (ledger(store, "old"), ledger(store, "new")) == ((100 - new) * SECOND, new * SECOND)
+    again = Controller(store, clock)
+    again.see("old", "new")
+    again.start([bare], 95, workloads=[job(bizrq="old", version=5)])
+    again.inventory.pods_known()
+    for name in ("new", "old"):
+        await again.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == ((100 - new) * SECOND, new * SECOND)

@@ -29,6 +29,7 @@ __all__ = [
     "Home",
     "Kept",
     "Stay",
+    "after",
     "is_of_another_format",
     "kept_lines",
     "kept_of",
@@ -119,6 +120,13 @@ def share(interval: Interval, stay: Stay) -> Interval:
     return structs.replace(interval, start=start, cut=cut)
 
 
+def after(moment: int, stays: Iterable[Stay]) -> Iterator[Stay]:
+    """What of these stays lies behind a moment."""
+    for stay in stays:
+        if stay.until is None or stay.until > moment:
+            yield replace(stay, since=max(moment, stay.since or 0))
+
+
 def tidy(stays: Iterable[Stay]) -> tuple[Stay, ...]:
     """The stays of a workload, oldest first, without those that need not be told apart.
 
@@ -138,9 +146,9 @@ def tidy(stays: Iterable[Stay]) -> tuple[Stay, ...]:
         shortest = min(
             range(1, len(kept) - 2), key=lambda number: (kept[number].until or 0) - (kept[number].since or 0)
         )
-        before, gone, *after = kept[shortest - 1 :]
+        before, gone, *others = kept[shortest - 1 :]
         del kept[shortest - 1 :]
-        for stay in (replace(before, until=gone.until, went_to=gone.went_to), *after):
+        for stay in (replace(before, until=gone.until, went_to=gone.went_to), *others):
             _append(kept, stay)
     return tuple(kept)
 

@@ -144,6 +144,19 @@ class Homes:
             self._set(uid, stays)
             self._changed(uid)
 
+    def was_child(self, workload: Workload | None, uid: str, before: tuple[Stay, ...], now: int) -> tuple[Stay, ...]:
+        """A pod that is a workload of its own was counted with its owner before; its stays, those included."""
+        first, *others = own = self._stays[uid]
+        if first.since is None and others:
+            return own
+        since = now if first.since is None else first.since
+        *past, last = [stay for stay in before if stay.since is None or stay.since < since] or before[:1]
+        last = replace(last, until=since, went_to=first.home.bizrq)
+        self._set(uid, (*past, last, replace(first, since=since, came_from=last.home.bizrq), *others))
+        if first.since is None and workload is not None and last.home.bizrq != first.home.bizrq:
+            self.pending[uid] = Pending(workload, last.home.bizrq, first.home.bizrq, now)
+        return self._stays[uid]
+
     def claimed(self, uid: str, came_from: str, moment: int) -> None:
         """A claim tells that this workload came to its bizrq at ``moment``, which nobody here saw."""
         home = self._now.get(uid)

@@ -12,7 +12,7 @@ from bizrq.domain.claims import owned_by_itself
 from bizrq.domain.floor import Floor, next_floor
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
-from bizrq.domain.stays import Stay, kept_of
+from bizrq.domain.stays import Stay, after, kept_of
 from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.children import Children
 from bizrq.inventory.homes import Homes
@@ -292,11 +292,24 @@ class Inventory:
         self.owners.pod_known(pod.uid)
         own = self.homes.of(pod.uid, pod.uid, pod.namespace, pod.created)
         was_child, pod.alone = not pod.alone and bool(pod.stays), bool(own)
+        if own and was_child and pod.plain:
+            pod.as_child = pod.stays
         if own and (was_child or pod.kept) and pod.stays[-1].home.bizrq == own[-1].home.bizrq:
             workload = self.workloads.get(pod.uid)
             pod.kept = workload is None or not self._children.is_marked(workload)
-            return () if pod.kept else own  # its owner is gone: it keeps the home that it had with it [C7]
-        if own or pod.owner is None:
-            return own
-        uid = self.owners.workload_of(pod.owner)
-        return self.homes.of(uid, pod.owner, pod.namespace, pod.created)
+            if pod.kept:
+                return ()  # its owner is gone: it keeps the home that it had with it [C7]
+        if self.homes.knows(pod.uid) and own and (before := pod.as_child or self._stays_before(pod, own[0])):
+            own = self.homes.was_child(self.workloads.get(pod.uid), pod.uid, before, self._now())
+        if own and own[-1].until is not None and not own[-1].went_to:  # it has lost its label: its owner's again
+            return (*own, *after(own[-1].until, self._stays_with_owner(pod)))
+        return own or self._stays_with_owner(pod)
+
+    def _stays_with_owner(self, pod: Pod) -> tuple[Stay, ...]:
+        if pod.owner is None:
+            return ()
+        return self.homes.of(self.owners.workload_of(pod.owner), pod.owner, pod.namespace, pod.created)
+
+    def _stays_before(self, pod: Pod, own: Stay) -> tuple[Stay, ...]:
+        """Where a pod was before it got a label, of which only the claim tells."""
+        return () if own.since is None or own.came_from else self._stays_with_owner(pod)
