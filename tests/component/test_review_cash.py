@@ -5,8 +5,8 @@ import pytest
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.times import timestamp
 from tests.component.test_moves import HARD, PODS, SECOND, ledger, moves, started
-from tests.support.build import NOW, bizrq
-from tests.support.controller import Controller, job, job_pod
+from tests.support.build import NOW, bizrq, workload
+from tests.support.controller import ONE_CORE, Controller, job, job_pod
 from tests.support.faulty_store import FaultyStore
 
 
@@ -183,3 +183,45 @@ async def test_a_pod_whose_own_label_is_taken_off_is_its_owners_again(controller
     for name in ("new", "old"):
         await again.write(name)
     assert (ledger(store, "old"), ledger(store, "new")) == ((100 - new) * SECOND, new * SECOND)
+
+
+def replica_set(version, *, owned=True):
+    """One that names another bizrq than its Deployment, as a label in its template has it."""
+    raw = workload("web-1", kind="ReplicaSet", replicas=1, template=ONE_CORE, bizrq="new", version=version)
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "uid-web", "controller": True}
+    return {**raw, "metadata": {**raw["metadata"], **({"ownerReferences": [owner]} if owned else {})}}
+
+
+@pytest.mark.parametrize("gone_first", [True, False])
+async def test_an_orphan_that_names_another_bizrq_bills_it_nothing_of_its_past(store, clock, gone_first):
+    """[A8, C7] who may use the other one or not: it pays from when the ReplicaSet is a workload of its own."""
+    web = workload("web", replicas=1, template=ONE_CORE, bizrq="old", version=5)
+    pod = job_pod("a", scheduled=NOW, created=NOW, version=60)
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "uid-web-1", "controller": True}
+    pod = {**pod, "metadata": {**pod["metadata"], "ownerReferences": [owner]}}
+    controller = Controller(store, clock)
+    controller.see("old", "new")
+    controller.start([pod], 90, workloads=[web, replica_set(6)], replica_sets=[replica_set(6)])
+    controller.inventory.pods_known()
+    clock.time = NOW + 50
+    for name in ("old", "new"):
+        await controller.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == (50 * SECOND, 0)
+    left = replica_set(93, owned=False)
+    if gone_first:
+        controller.workload_deleted(web, 92)
+    controller.workload(left)
+    controller.replica_set(left)
+    if not gone_first:
+        controller.workload_deleted(web, 92)
+    clock.time = NOW + 60
+    for name in ("new", "old"):
+        await controller.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == (50 * SECOND, 10 * SECOND)
+    again = Controller(store, clock)
+    again.see("old", "new")
+    again.start([pod], 95, workloads=[left], replica_sets=[left])
+    again.inventory.pods_known()
+    for name in ("new", "old"):
+        await again.write(name)
+    assert (ledger(store, "old"), ledger(store, "new")) == (50 * SECOND, 10 * SECOND)

@@ -145,8 +145,8 @@ class Homes:
             self._changed(uid)
 
     def was_child(self, workload: Workload | None, uid: str, before: tuple[Stay, ...], now: int) -> tuple[Stay, ...]:
-        """A pod that is a workload of its own was counted with its owner before; its stays, those included."""
-        first, *others = own = self._stays[uid]
+        """A workload of its own was counted with its owner before; its stays, those included."""
+        first, *others = own = self._stays.get(uid) or (Stay(self._now[uid]),)
         if first.since is None and others:
             return own
         since = now if first.since is None else first.since

@@ -22,7 +22,7 @@ from bizrq.inventory.pods import Pods
 from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses
 from bizrq.inventory.workloads import Workloads
-from bizrq.workloads.kind import Kind
+from bizrq.workloads.kind import PODS_ID, Kind
 from bizrq.workloads.read import Workload
 
 __all__ = ["Inventory"]
@@ -219,9 +219,20 @@ class Inventory:
         if child:
             self.homes.counted_with_its_owner(workload.uid)
         elif workload.bizrq and not workload.kind.children_counted:
+            before = self._stays_as_child(workload)
             self.homes.labelled(workload, known, self._now())
+            if before:
+                self.homes.was_child(workload, workload.uid, before, self._now())
+                self._moved(workload.uid)
         elif known is not None:
             self.homes.lost(known, self._now(), has_pods=self._has_pods(workload.uid))
+
+    def _stays_as_child(self, workload: Workload) -> tuple[Stay, ...]:
+        """Where the pods of a child belong that is about to be a workload of its own; of a pod, it knows that itself."""
+        if workload.kind.id == PODS_ID or self.homes.knows(workload.uid) or not self._has_pods(workload.uid):
+            return ()
+        above = self.owners.workload_of(workload.uid)
+        return self.homes.of(above, above, workload.namespace, 0) if above != workload.uid else ()
 
     def workload_of(self, pod: Pod) -> str | None:
         """UID of the workload that a pod is counted with: itself, or what its chain of controllers leads to."""
