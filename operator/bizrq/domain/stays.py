@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from msgspec import structs
@@ -29,12 +29,10 @@ __all__ = [
     "Home",
     "Kept",
     "Stay",
-    "after",
     "is_of_another_format",
     "kept_lines",
     "kept_of",
     "share",
-    "tidy",
 ]
 
 FORMAT: Final = "1"
@@ -50,9 +48,6 @@ MAX_LINES: Final = 2000
 
 MOST_CHARACTERS: Final = 512 * 1024
 """Of all lines of a bizrq: etcd takes objects of 1.5 MB, claims and leftovers included."""
-
-MOST_STAYS: Final = 100
-"""Stays that are kept of one workload. A label may be changed every second, and every pod is charged by all of them."""
 
 _MAX_LINE: Final = 4096
 """As the CRD has it."""
@@ -118,51 +113,6 @@ def share(interval: Interval, stay: Stay) -> Interval:
     if stay.until is not None and (cut is None or stay.until < cut):
         cut = max(start, stay.until)
     return structs.replace(interval, start=start, cut=cut)
-
-
-def after(moment: int, stays: Iterable[Stay]) -> Iterator[Stay]:
-    """What of these stays lies behind a moment."""
-    for stay in stays:
-        if stay.until is None or stay.until > moment:
-            yield replace(stay, since=max(moment, stay.since or 0))
-
-
-def tidy(stays: Iterable[Stay]) -> tuple[Stay, ...]:
-    """The stays of a workload, oldest first, without those that need not be told apart.
-
-    One that lasted no second is left out, unless it is the last one; what follows on itself is one. Of a workload that
-    moves without end the shortest becomes a part of the one before it, with the time between: so each second has its
-    payer, and none is moved from one bizrq to another but of stays of less than a hundredth of the whole.
-    """
-    kept: list[Stay] = []
-    for stay in stays:
-        if kept and kept[-1].since is not None and kept[-1].since == kept[-1].until:
-            skipped = kept.pop()
-            if stay.since == skipped.until:
-                stay = replace(stay, came_from=skipped.came_from)  # noqa: PLW2901
-        _append(kept, stay)
-    while len(kept) > MOST_STAYS:
-        # The first has no known length, and the moments of the last move may be corrected yet.
-        shortest = min(
-            range(1, len(kept) - 2), key=lambda number: (kept[number].until or 0) - (kept[number].since or 0)
-        )
-        before, gone, *others = kept[shortest - 1 :]
-        del kept[shortest - 1 :]
-        for stay in (replace(before, until=gone.until, went_to=gone.went_to), *others):
-            _append(kept, stay)
-    return tuple(kept)
-
-
-def _append(stays: list[Stay], stay: Stay) -> None:
-    """Add what comes next, and say of both neighbours where it came from and went to."""
-    before = stays[-1] if stays else None
-    if before is None or before.until is None or before.until != stay.since:
-        stays.append(stay)
-    elif before.home == stay.home:
-        stays[-1] = replace(before, until=stay.until, went_to=stay.went_to)
-    else:
-        stays[-1] = replace(before, went_to=stay.home.bizrq)
-        stays.append(replace(stay, came_from=before.home.bizrq))
 
 
 def kept_of(bizrq: str, lines: Iterable[str]) -> Iterator[Kept]:

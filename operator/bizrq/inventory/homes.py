@@ -10,7 +10,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bizrq.domain.stays import Home, Kept, Stay, tidy
+from bizrq.domain.stay_chains import gone_on, merged, tidy, without_gaps
+from bizrq.domain.stays import Home, Kept, Stay
 from bizrq.workloads.read import Workload
 
 __all__ = ["Homes", "Pending"]
@@ -225,7 +226,7 @@ class Homes:
         self._guessed[uid] = frozenset()
         for each in lines:
             self._name(uid, each.controllers)
-            known = _merged(known, each.stay)
+            known = merged(known, each.stay)
         if uid not in self._now and uid not in self._gone:
             self._gone[uid] = now
             self._told.add(uid)
@@ -240,11 +241,11 @@ class Homes:
         """
         guessed = self._guessed.get(uid, frozenset())
         known = [stay for stay in known if stay not in guessed]
-        stays = _without_gaps(known)
+        stays = without_gaps(known)
         home, left = self._now.get(uid), None
         last = stays[-1]
         if home is not None and (last.until is not None or last.home != home):
-            *_, last = stays = _left(stays, home, now)
+            *_, last = stays = gone_on(stays, home, now)
             if last.went_to == home.bizrq:
                 left = last.home.bizrq if last.until == now and last.home.bizrq != home.bizrq else None
                 stays.append(Stay(home, since=last.until, came_from=last.home.bizrq))
@@ -360,67 +361,3 @@ def _pairs(stays: tuple[Stay, ...]) -> Iterator[tuple[Stay, Stay]]:
 
 def _not_before(stay: Stay, moment: int) -> int:
     return max(moment, stay.since or 0)
-
-
-def _without_gaps(known: Iterable[Stay]) -> list[Stay]:
-    """The stays, oldest first, with those that the others say were between them."""
-    stays: list[Stay] = []
-    for stay in known:
-        previous = stays[-1] if stays else None
-        if previous is not None and previous.until is None:
-            previous = stays[-1] = replace(previous, until=stay.since, went_to=stay.home.bizrq)
-        if stay.came_from and (previous is None or previous.until != stay.since):
-            since, came_from = (previous.until, previous.home.bizrq) if previous is not None else (None, "")
-            stays.append(Stay(replace(stay.home, bizrq=stay.came_from), since, stay.since, came_from, stay.home.bizrq))
-        stays.append(stay)
-    return stays
-
-
-def _left(stays: list[Stay], home: Home, now: int) -> list[Stay]:
-    """The same of a workload that is at ``home`` now, and was elsewhere last."""
-    *others, last = stays
-    if last.until is None:
-        return [*others, replace(last, until=_not_before(last, now), went_to=home.bizrq)]
-    if last.went_to in {"", home.bizrq}:
-        return stays
-    between = Stay(
-        replace(last.home, bizrq=last.went_to), last.until, max(now, last.until), last.home.bizrq, home.bizrq
-    )
-    return [*stays, between]
-
-
-def _merged(stays: Sequence[Stay], stay: Stay) -> tuple[Stay, ...]:
-    """The stays with one that a status tells; where both know the same one, the status is right."""
-    known = next((each for each in stays if _is_same(each, stay)), None)
-    if known is None:
-        return tuple(sorted((*stays, stay), key=_age))
-    told = stay if stay.until is not None else replace(stay, until=known.until, went_to=known.went_to)
-    result = []
-    for each in stays:
-        if each is known:
-            result.append(told)
-        elif known.until is not None and each.since == known.until != told.until:
-            result.append(replace(each, since=told.until))
-        elif known.since is not None and each.until == known.since != told.since:
-            result.append(replace(each, until=told.since))
-        else:
-            result.append(each)
-    return tuple(result)
-
-
-def _age(stay: Stay) -> tuple[int, bool, int]:
-    return stay.since or 0, stay.until is None, stay.until or 0
-
-
-def _is_same(one: Stay, other: Stay) -> bool:
-    """Whether both are the same stay, of which one may know more; two of a workload are never at one time."""
-    if one.home.bizrq != other.home.bizrq:
-        return False
-    if one.until is not None and one.until == other.until:
-        return True
-    return one.home.models == other.home.models and (one.since == other.since or _overlap(one, other))
-
-
-def _overlap(one: Stay, other: Stay) -> bool:
-    ends = [stay.until for stay in (one, other) if stay.until is not None]
-    return not ends or max(one.since or 0, other.since or 0) < min(ends)

@@ -12,7 +12,8 @@ from bizrq.domain.claims import owned_by_itself
 from bizrq.domain.floor import Floor, next_floor
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
-from bizrq.domain.stays import Stay, after, kept_of
+from bizrq.domain.stay_chains import after
+from bizrq.domain.stays import Stay, kept_of
 from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.children import Children
 from bizrq.inventory.homes import Homes
@@ -228,7 +229,7 @@ class Inventory:
             self.homes.lost(known, self._now(), has_pods=self._has_pods(workload.uid))
 
     def _stays_as_child(self, workload: Workload) -> tuple[Stay, ...]:
-        """Where the pods of a child belong that is about to be a workload of its own; of a pod, it knows that itself."""
+        """Where the pods of a child belong that is about to be a workload of its own; a pod knows that itself."""
         if workload.kind.id == PODS_ID or self.homes.knows(workload.uid) or not self._has_pods(workload.uid):
             return ()
         above = self.owners.workload_of(workload.uid)

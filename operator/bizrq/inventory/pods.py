@@ -24,6 +24,7 @@ from bizrq.domain.stays import Stay
 from bizrq.inventory.holdings import Holdings
 from bizrq.inventory.pod import Pod
 from bizrq.inventory.pod_versions import Versions
+from bizrq.inventory.siblings import Siblings, take_out
 from bizrq.inventory.strays import Strays
 from bizrq.inventory.uncovered import Uncovered
 
@@ -35,10 +36,6 @@ UNKNOWN_BIZRQ_SECONDS: Final = 60
 _NO_AMOUNTS: Final[Mapping[str, int]] = {}
 
 
-def _nobody_told(_: Pod) -> None:
-    """Nobody keeps the homes of pods over a restart."""
-
-
 class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
@@ -47,15 +44,12 @@ class Pods:
         stays_of: Callable[[Pod], tuple[Stay, ...]],
         touched: Callable[[str], None],
         gpus: GpuResources,
-        cut_off: Callable[[Pod], None] = _nobody_told,
+        cut_off: Callable[[Pod], None] = lambda _: None,
     ) -> None:
-        """``stays_of`` tells where a pod belongs, oldest first; nothing where no home is known.
-
-        ``cut_off`` is told a pod that has lost the owner with which it has its home.
-        """
+        """``stays_of`` tells where a pod belongs, oldest first; ``cut_off`` is told one that has lost its home's owner."""
         self._stays_of, self._wake, self._cut_off = stays_of, touched, cut_off
         self._by_uid: dict[str, Pod] = {}
-        self._by_owner: dict[str, set[Pod]] = {}
+        self._by_owner = Siblings()
         self._by_bizrq: dict[str, set[Pod]] = {}
         self.strays = Strays()
         self.holdings = Holdings(gpus)
@@ -260,7 +254,7 @@ class Pods:
 
     def owner_known(self, owner: str) -> None:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
-        for pod in list(self._by_owner.get(owner, ())):
+        for pod in list(self._by_owner.of(owner)):
             self._settle_in(pod)
         pod_itself = self._by_uid.get(owner) or self.strays.lone.get(owner)
         if pod_itself is not None:
@@ -292,8 +286,9 @@ class Pods:
     # --- inside ---
 
     def _start_anew(self, known_since: int | None) -> None:
-        for table in (self._by_uid, self._by_owner, self._by_bizrq):
+        for table in (self._by_uid, self._by_bizrq):
             table.clear()
+        self._by_owner.clear()
         self.strays.clear(known_since)
         self.known_since = known_since
         self._replaying = False
@@ -323,39 +318,18 @@ class Pods:
         uid = item.metadata.uid
         pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, namespace=sys.intern(item.metadata.namespace))
         self._by_uid[uid] = pod
-        self._give_owner(pod, item)
+        self._by_owner.take(pod, item.metadata.controller, item.metadata.controller_kind)
         return pod
 
-    def _give_owner(self, pod: Pod, item: PodObject) -> None:
-        owner = pod.owner = item.metadata.controller
-        pod.owner_kind = sys.intern(item.metadata.controller_kind)
-        if owner is not None:
-            siblings = self._by_owner.get(owner)
-            if siblings is None:
-                self._by_owner[owner] = {pod}
-            else:
-                pod.owner = next(iter(siblings)).owner  # one text for all pods of an owner
-                siblings.add(pod)
-
     def _owner_changed(self, pod: Pod, item: PodObject) -> None:
-        """It was orphaned, or adopted. It keeps the home that it has; one that has none belongs to who adopts it.
-
-        Where nobody does, the home may be known later of the owner that it had.
-        """
+        """It was orphaned, or adopted: it keeps the home that it has, or belongs to who adopts it, if anybody does."""
         if not pod.stays:
             if item.metadata.controller is not None:
-                self._leave_owner(pod)
-                self._give_owner(pod, item)
+                self._by_owner.leave(pod)
+                self._by_owner.take(pod, item.metadata.controller, item.metadata.controller_kind)
         elif not pod.alone:  # in its home it stays by itself from now on; for P5 it is still its owner's
             pod.cut_off = True
             self._cut_off(pod)
-
-    def _leave_owner(self, pod: Pod) -> None:
-        siblings = self._by_owner.get(pod.owner) if pod.owner is not None else None
-        if siblings is not None and pod.owner is not None:
-            siblings.discard(pod)
-            if not siblings:
-                del self._by_owner[pod.owner]
 
     def _apply(self, pod: Pod, item: PodObject, version: int, at: int) -> None:
         facts = facts_of(item)
@@ -375,7 +349,7 @@ class Pods:
 
     def _controlled_by(self, uid: str) -> Iterator[Pod]:
         """The pods that belong to a controller; to a pod that is a workload of its own, itself."""
-        for pod in self._by_owner.get(uid, ()):
+        for pod in self._by_owner.of(uid):
             if not pod.alone or pod.cut_off:
                 yield pod
         pod_itself = self._by_uid.get(uid)
@@ -406,11 +380,7 @@ class Pods:
             self._wake(stay.home.bizrq)
 
     def _leave(self, pod: Pod, bizrq: str) -> None:
-        pods = self._by_bizrq.get(bizrq)
-        if pods is not None:
-            pods.discard(pod)
-            if not pods:
-                del self._by_bizrq[bizrq]
+        take_out(self._by_bizrq, bizrq, pod)
 
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
@@ -423,6 +393,6 @@ class Pods:
         self._touch(pod, version)
 
     def _drop(self, pod: Pod) -> None:
-        self._leave_owner(pod)
+        self._by_owner.leave(pod)
         for stay in pod.stays:
             self._leave(pod, stay.home.bizrq)

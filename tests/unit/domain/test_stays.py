@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from bizrq.domain.intervals import Interval
 from bizrq.domain.resource_names import Models
+from bizrq.domain.stay_chains import MOST_STAYS, tidy
 from bizrq.domain.stays import (
     MAX_LINES,
     MOST_CHARACTERS,
-    MOST_STAYS,
     Home,
     Kept,
     Stay,
@@ -23,7 +23,6 @@ from bizrq.domain.stays import (
     kept_lines,
     kept_of,
     share,
-    tidy,
 )
 from tests.support.books import charged_seconds
 from tests.support.build import NOW
