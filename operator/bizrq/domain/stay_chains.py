@@ -1,6 +1,6 @@
 """How do the stays of one workload follow on each other? [C7].
 
-They are kept oldest first. Two bizrqs tell of one move, and a process may know of one that no status tells yet: what they
+They are kept oldest first. Two bizrqs tell of one move, and a process may know one that no status tells yet: what they
 say is brought together here, and what nobody needs to tell apart becomes one.
 """
 

@@ -46,7 +46,7 @@ class Pods:
         gpus: GpuResources,
         cut_off: Callable[[Pod], None] = lambda _: None,
     ) -> None:
-        """``stays_of`` tells where a pod belongs, oldest first; ``cut_off`` is told one that has lost its home's owner."""
+        """``stays_of`` tells where a pod belongs, oldest first; ``cut_off`` is told one that has lost its owner."""
         self._stays_of, self._wake, self._cut_off = stays_of, touched, cut_off
         self._by_uid: dict[str, Pod] = {}
         self._by_owner = Siblings()
