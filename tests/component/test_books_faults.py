@@ -7,8 +7,8 @@ from bizrq.domain.intervals import Interval
 from bizrq.domain.periods import Period
 from bizrq.domain.rebase import rebase
 from bizrq.domain.resource_names import NO_MODELS
+from bizrq.domain.stay_chains import merged
 from bizrq.domain.stays import Home, Stay
-from bizrq.inventory.homes import _merged
 from tests.support.build import NOW
 from tests.support.cas_store import CasStore
 from tests.support.controller import Controller, job, job_pod, team
@@ -107,4 +107,4 @@ def test_a_pod_whose_owner_was_perhaps_unknown_is_no_proof_that_it_was_charged()
 def test_two_controllers_that_date_a_move_differently_mean_the_same_move(told):
     a, b = Home("a", NO_MODELS, "shop"), Home("b", NO_MODELS, "shop")
     known = (Stay(a, until=NOW + 1, went_to="b"), Stay(b, since=NOW + 1, came_from="a"))
-    assert _merged(known, told) == (Stay(a, until=NOW, went_to="b"), told)
+    assert merged(known, told) == (Stay(a, until=NOW, went_to="b"), told)

@@ -68,7 +68,7 @@ class Moves:
             for claim in claims_of_workloads(bizrq.claims).values()
             if claim.uid == pending.workload.uid
             and _is_newcomer(claim)
-            and claim.moved_from == pending.came_from
+            and claim.moved_from in {"", pending.came_from}  # a child had no label of its own to come from
             and (moment := instant(claim.since)) is not None
         ]
         return min([pending.observed, *moments[-1:]])

@@ -44,7 +44,10 @@ UNKNOWN_OWNER_SECONDS: Final = 30
 """How long after a pod its owner may become known. Owners come by kopf, which may be away for 15 s."""
 
 MAX_LINES: Final = 2000
-"""Of one bizrq: etcd takes objects of 1.5 MB, and a line has some 250 characters. The CRD takes 10,000."""
+"""Of one bizrq; the CRD takes 10,000."""
+
+MOST_CHARACTERS: Final = 512 * 1024
+"""Of all lines of a bizrq: etcd takes objects of 1.5 MB, claims and leftovers included."""
 
 _MAX_LINE: Final = 4096
 """As the CRD has it."""
@@ -129,16 +132,21 @@ def is_of_another_format(line: str) -> bool:
 
 
 def kept_lines(kept: Sequence[Kept]) -> list[str]:
-    """The lines of a status. Too many are cut off, which is logged, and so are the controllers of a long one."""
-    lines = []
+    """The lines of a status. Too many are cut off, which is logged, and so are the controllers of long ones."""
+    lines: list[str] = []
+    room = MOST_CHARACTERS
+    longest = min(_MAX_LINE, MOST_CHARACTERS // max(1, min(len(kept), MAX_LINES)))
     for each in kept[:MAX_LINES]:
         line = each.line()
-        while len(line) > _MAX_LINE:
+        while len(line) > longest and each.controllers:
             each = Kept(each.uid, each.stay, each.controllers[: len(each.controllers) // 2])  # noqa: PLW2901
             line = each.line()
+        room -= len(line)
+        if room < 0:
+            break
         lines.append(line)
-    if len(kept) > MAX_LINES:
-        log.warning("%d moves of one bizrq, %d are kept over a restart", len(kept), MAX_LINES)
+    if len(kept) > len(lines):
+        log.warning("%d moves of one bizrq, %d are kept over a restart", len(kept), len(lines))
     return lines
 
 

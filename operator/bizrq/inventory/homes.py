@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from bizrq.domain.stay_chains import gone_on, merged, tidy, without_gaps
 from bizrq.domain.stays import Home, Kept, Stay
 from bizrq.workloads.read import Workload
 
@@ -137,6 +138,26 @@ class Homes:
             self._set(uid, (Stay(Home(workload.bizrq, workload.models, workload.namespace)),))
             self._changed(uid)
 
+    def cut_off(self, uid: str, stays: tuple[Stay, ...], now: int) -> None:
+        """A pod has lost its owner, and keeps the stays that it has: as a workload of its own that is gone."""
+        if not self.knows(uid):
+            self._gone[uid] = now
+            self._set(uid, stays)
+            self._changed(uid)
+
+    def was_child(self, workload: Workload | None, uid: str, before: tuple[Stay, ...], now: int) -> tuple[Stay, ...]:
+        """A workload of its own was counted with its owner before; its stays, those included."""
+        first, *others = own = self._stays.get(uid) or (Stay(self._now[uid]),)
+        if first.since is None and others:
+            return own
+        since = now if first.since is None else first.since
+        *past, last = [stay for stay in before if stay.since is None or stay.since < since] or before[:1]
+        last = replace(last, until=since, went_to=first.home.bizrq)
+        self._set(uid, (*past, last, replace(first, since=since, came_from=last.home.bizrq), *others))
+        if first.since is None and workload is not None and last.home.bizrq != first.home.bizrq:
+            self.pending[uid] = Pending(workload, last.home.bizrq, first.home.bizrq, now)
+        return self._stays[uid]
+
     def claimed(self, uid: str, came_from: str, moment: int) -> None:
         """A claim tells that this workload came to its bizrq at ``moment``, which nobody here saw."""
         home = self._now.get(uid)
@@ -176,8 +197,10 @@ class Homes:
         left = last.home.bizrq if last.until is None else ""
         if last.until is None:
             last = replace(last, until=_not_before(last, now), went_to=home.bizrq)
-        self._set(uid, (*stays[:-1], last, Stay(home, since=max(now, last.until or 0), came_from=left)))
-        if left != home.bizrq:
+        since = max(now, last.until or 0)
+        self._set(uid, (*stays[:-1], last, Stay(home, since=since, came_from=left)))
+        # Where it was elsewhere for no second, it goes on with its stay of before, whose moment is known.
+        if left != home.bizrq and self._stays[uid][-1].since == since:
             self.pending[uid] = Pending(known or workload, left, home.bizrq, now)
 
     # --- told by statuses ---
@@ -203,7 +226,7 @@ class Homes:
         self._guessed[uid] = frozenset()
         for each in lines:
             self._name(uid, each.controllers)
-            known = _merged(known, each.stay)
+            known = merged(known, each.stay)
         if uid not in self._now and uid not in self._gone:
             self._gone[uid] = now
             self._told.add(uid)
@@ -218,11 +241,11 @@ class Homes:
         """
         guessed = self._guessed.get(uid, frozenset())
         known = [stay for stay in known if stay not in guessed]
-        stays = _without_gaps(known)
+        stays = without_gaps(known)
         home, left = self._now.get(uid), None
         last = stays[-1]
         if home is not None and (last.until is not None or last.home != home):
-            *_, last = stays = _left(stays, home, now)
+            *_, last = stays = gone_on(stays, home, now)
             if last.went_to == home.bizrq:
                 left = last.home.bizrq if last.until == now and last.home.bizrq != home.bizrq else None
                 stays.append(Stay(home, since=last.until, came_from=last.home.bizrq))
@@ -297,12 +320,7 @@ class Homes:
         """No pod is left of before the last move: a workload without a past again."""
         self._guessed.pop(uid, None)
         self._told.discard(uid)
-        for stay in self._stays.pop(uid, ()):
-            uids = self._split.get(stay.home.bizrq)
-            if uids is not None:
-                uids.discard(uid)
-                if not uids:
-                    del self._split[stay.home.bizrq]
+        self._leave(uid, {stay.home.bizrq for stay in self._stays.pop(uid, ())})
         for controller in self._controllers.pop(uid, ()):
             self._workload_of.pop(controller, None)
         self._changed(uid)
@@ -311,9 +329,20 @@ class Homes:
         return any(uid in self._split.get(stay.home.bizrq, ()) for stay in self._stays.get(uid, ()))
 
     def _set(self, uid: str, stays: tuple[Stay, ...]) -> None:
+        before, stays = self._stays.get(uid, ()), tidy(stays)
         self._stays[uid] = stays
-        for stay in stays:
-            self._split.setdefault(stay.home.bizrq, set()).add(uid)
+        now = {stay.home.bizrq for stay in stays}
+        for bizrq in now:
+            self._split.setdefault(bizrq, set()).add(uid)
+        self._leave(uid, {stay.home.bizrq for stay in before} - now)
+
+    def _leave(self, uid: str, bizrqs: Iterable[str]) -> None:
+        for bizrq in bizrqs:
+            uids = self._split.get(bizrq)
+            if uids is not None:
+                uids.discard(uid)
+                if not uids:
+                    del self._split[bizrq]
 
 
 Starts = Callable[[str, int | None], bool]
@@ -332,67 +361,3 @@ def _pairs(stays: tuple[Stay, ...]) -> Iterator[tuple[Stay, Stay]]:
 
 def _not_before(stay: Stay, moment: int) -> int:
     return max(moment, stay.since or 0)
-
-
-def _without_gaps(known: Iterable[Stay]) -> list[Stay]:
-    """The stays, oldest first, with those that the others say were between them."""
-    stays: list[Stay] = []
-    for stay in known:
-        previous = stays[-1] if stays else None
-        if previous is not None and previous.until is None:
-            previous = stays[-1] = replace(previous, until=stay.since, went_to=stay.home.bizrq)
-        if stay.came_from and (previous is None or previous.until != stay.since):
-            since, came_from = (previous.until, previous.home.bizrq) if previous is not None else (None, "")
-            stays.append(Stay(replace(stay.home, bizrq=stay.came_from), since, stay.since, came_from, stay.home.bizrq))
-        stays.append(stay)
-    return stays
-
-
-def _left(stays: list[Stay], home: Home, now: int) -> list[Stay]:
-    """The same of a workload that is at ``home`` now, and was elsewhere last."""
-    *others, last = stays
-    if last.until is None:
-        return [*others, replace(last, until=_not_before(last, now), went_to=home.bizrq)]
-    if last.went_to in {"", home.bizrq}:
-        return stays
-    between = Stay(
-        replace(last.home, bizrq=last.went_to), last.until, max(now, last.until), last.home.bizrq, home.bizrq
-    )
-    return [*stays, between]
-
-
-def _merged(stays: Sequence[Stay], stay: Stay) -> tuple[Stay, ...]:
-    """The stays with one that a status tells; where both know the same one, the status is right."""
-    known = next((each for each in stays if _is_same(each, stay)), None)
-    if known is None:
-        return tuple(sorted((*stays, stay), key=_age))
-    told = stay if stay.until is not None else replace(stay, until=known.until, went_to=known.went_to)
-    result = []
-    for each in stays:
-        if each is known:
-            result.append(told)
-        elif known.until is not None and each.since == known.until != told.until:
-            result.append(replace(each, since=told.until))
-        elif known.since is not None and each.until == known.since != told.since:
-            result.append(replace(each, until=told.since))
-        else:
-            result.append(each)
-    return tuple(result)
-
-
-def _age(stay: Stay) -> tuple[int, bool, int]:
-    return stay.since or 0, stay.until is None, stay.until or 0
-
-
-def _is_same(one: Stay, other: Stay) -> bool:
-    """Whether both are the same stay, of which one may know more; two of a workload are never at one time."""
-    if one.home.bizrq != other.home.bizrq:
-        return False
-    if one.until is not None and one.until == other.until:
-        return True
-    return one.home.models == other.home.models and (one.since == other.since or _overlap(one, other))
-
-
-def _overlap(one: Stay, other: Stay) -> bool:
-    ends = [stay.until for stay in (one, other) if stay.until is not None]
-    return not ends or max(one.since or 0, other.since or 0) < min(ends)

@@ -12,6 +12,7 @@ from bizrq.domain.claims import owned_by_itself
 from bizrq.domain.floor import Floor, next_floor
 from bizrq.domain.pod_resources import ResourceList
 from bizrq.domain.resource_names import GpuResources
+from bizrq.domain.stay_chains import after
 from bizrq.domain.stays import Stay, kept_of
 from bizrq.inventory.bizrqs import Bizrqs
 from bizrq.inventory.children import Children
@@ -23,7 +24,7 @@ from bizrq.inventory.reach import Reach
 from bizrq.inventory.runtime_classes import RuntimeClasses
 from bizrq.inventory.templates import Templates
 from bizrq.inventory.workloads import Workloads
-from bizrq.workloads.kind import Kind
+from bizrq.workloads.kind import PODS_ID, Kind
 from bizrq.workloads.read import Workload
 
 __all__ = ["Inventory"]
@@ -45,7 +46,9 @@ class Inventory:
         self.bizrqs = Bizrqs()
         self.workloads = Workloads()
         self.homes = Homes(self._moved)
-        self.pods = Pods(self._stays_of, wake, gpus)
+        self.pods = Pods(
+            self._stays_of, wake, gpus, cut_off=lambda pod: self.homes.cut_off(pod.uid, pod.stays, self._now())
+        )
         self.owners = Owners(self._owner_known, self.pods.controller_of, self.homes.knows)
         self._children = Children(self.workloads, self.owners)
         self.floor: Floor | None = None
@@ -242,9 +245,20 @@ class Inventory:
         if child:
             self.homes.counted_with_its_owner(workload.uid)
         elif workload.bizrq and not workload.kind.children_counted:
+            before = self._stays_as_child(workload)
             self.homes.labelled(workload, known, self._now())
+            if before:
+                self.homes.was_child(workload, workload.uid, before, self._now())
+                self._moved(workload.uid)
         elif known is not None:
             self.homes.lost(known, self._now(), has_pods=self._has_pods(workload.uid))
+
+    def _stays_as_child(self, workload: Workload) -> tuple[Stay, ...]:
+        """Where the pods of a child belong that is about to be a workload of its own; a pod knows that itself."""
+        if workload.kind.id == PODS_ID or self.homes.knows(workload.uid) or not self._has_pods(workload.uid):
+            return ()
+        above = self.owners.workload_of(workload.uid)
+        return self.homes.of(above, above, workload.namespace, 0) if above != workload.uid else ()
 
     def workload_of(self, pod: Pod) -> str | None:
         """UID of the workload that a pod is counted with: itself, or what its chain of controllers leads to."""
@@ -315,11 +329,24 @@ class Inventory:
         self.owners.pod_known(pod.uid)
         own = self.homes.of(pod.uid, pod.uid, pod.namespace, pod.created)
         was_child, pod.alone = not pod.alone and bool(pod.stays), bool(own)
+        if own and was_child and pod.plain:
+            pod.as_child = pod.stays
         if own and (was_child or pod.kept) and pod.stays[-1].home.bizrq == own[-1].home.bizrq:
             workload = self.workloads.get(pod.uid)
             pod.kept = workload is None or not self._children.is_marked(workload)
-            return () if pod.kept else own  # its owner is gone: it keeps the home that it had with it [C7]
-        if own or pod.owner is None:
-            return own
-        uid = self.owners.workload_of(pod.owner)
-        return self.homes.of(uid, pod.owner, pod.namespace, pod.created)
+            if pod.kept:
+                return ()  # its owner is gone: it keeps the home that it had with it [C7]
+        if self.homes.knows(pod.uid) and own and (before := pod.as_child or self._stays_before(pod, own[0])):
+            own = self.homes.was_child(self.workloads.get(pod.uid), pod.uid, before, self._now())
+        if own and own[-1].until is not None and not own[-1].went_to:  # it has lost its label: its owner's again
+            return (*own, *after(own[-1].until, self._stays_with_owner(pod)))
+        return own or self._stays_with_owner(pod)
+
+    def _stays_with_owner(self, pod: Pod) -> tuple[Stay, ...]:
+        if pod.owner is None:
+            return ()
+        return self.homes.of(self.owners.workload_of(pod.owner), pod.owner, pod.namespace, pod.created)
+
+    def _stays_before(self, pod: Pod, own: Stay) -> tuple[Stay, ...]:
+        """Where a pod was before it got a label, of which only the claim tells."""
+        return () if own.since is None or own.came_from else self._stays_with_owner(pod)

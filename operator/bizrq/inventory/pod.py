@@ -37,6 +37,12 @@ class Pod(Charged, eq=False, gc=False):
     """It is, or was, a workload of its own: nobody's child, whatever owner it names [A8]."""
     kept: bool = False
     """It was counted with its owner, which is gone, and keeps the home that it had then."""
+    cut_off: bool = False
+    """It has lost ``owner``, with which it has its home."""
+    as_child: tuple[Stay, ...] = ()
+    """Where it was counted with its owner, before it got a label and became a workload of its own."""
+    plain: bool = False
+    """It was seen without such a label."""
     labelled: bool = False
     """It names a bizrq itself."""
     held_before: Past = ()

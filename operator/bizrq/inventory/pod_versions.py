@@ -29,6 +29,7 @@ class Versions:
         self.set_interval(pod, follow(facts, pod.interval, at))
         pod.version = version
         pod.labelled = item.metadata.labels is not None and item.metadata.labels.bizrq is not None
+        pod.plain = pod.plain or not pod.labelled
         held_now = self._holdings.of(item, infeasible=facts.infeasible)
         resized = held_now is not pod.held_now and self._hold(pod, held_now, facts, at)
         if facts.resizing is not None:

@@ -24,6 +24,7 @@ from bizrq.domain.stays import Stay
 from bizrq.inventory.holdings import Holdings
 from bizrq.inventory.pod import Pod
 from bizrq.inventory.pod_versions import Versions
+from bizrq.inventory.siblings import Siblings, take_out
 from bizrq.inventory.strays import Strays
 from bizrq.inventory.uncovered import Uncovered
 
@@ -39,12 +40,16 @@ class Pods:
     """All pods. It is the sink of their reflector; ``touched`` is told each bizrq whose figures may have changed."""
 
     def __init__(
-        self, stays_of: Callable[[Pod], tuple[Stay, ...]], touched: Callable[[str], None], gpus: GpuResources
+        self,
+        stays_of: Callable[[Pod], tuple[Stay, ...]],
+        touched: Callable[[str], None],
+        gpus: GpuResources,
+        cut_off: Callable[[Pod], None] = lambda _: None,
     ) -> None:
-        """``stays_of`` tells where a pod belongs, oldest first; nothing where no home is known."""
-        self._stays_of, self._wake = stays_of, touched
+        """``stays_of`` tells where a pod belongs, oldest first; ``cut_off`` is told one that has lost its owner."""
+        self._stays_of, self._wake, self._cut_off = stays_of, touched, cut_off
         self._by_uid: dict[str, Pod] = {}
-        self._by_owner: dict[str, set[Pod]] = {}
+        self._by_owner = Siblings()
         self._by_bizrq: dict[str, set[Pod]] = {}
         self.strays = Strays()
         self.holdings = Holdings(gpus)
@@ -249,7 +254,7 @@ class Pods:
 
     def owner_known(self, owner: str) -> None:
         """Look again where the pods of this controller belong: it, its workload, or its leftover has become known."""
-        for pod in list(self._by_owner.get(owner, ())):
+        for pod in list(self._by_owner.of(owner)):
             self._settle_in(pod)
         pod_itself = self._by_uid.get(owner) or self.strays.lone.get(owner)
         if pod_itself is not None:
@@ -281,8 +286,9 @@ class Pods:
     # --- inside ---
 
     def _start_anew(self, known_since: int | None) -> None:
-        for table in (self._by_uid, self._by_owner, self._by_bizrq):
+        for table in (self._by_uid, self._by_bizrq):
             table.clear()
+        self._by_owner.clear()
         self.strays.clear(known_since)
         self.known_since = known_since
         self._replaying = False
@@ -309,21 +315,26 @@ class Pods:
         return pod
 
     def _new(self, item: PodObject) -> Pod:
-        uid, owner = item.metadata.uid, item.metadata.controller
-        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, owner=owner, namespace=sys.intern(item.metadata.namespace))
-        pod.owner_kind = sys.intern(item.metadata.controller_kind)
+        uid = item.metadata.uid
+        pod = Pod(_NO_AMOUNTS, NOT_STARTED, -1, uid=uid, namespace=sys.intern(item.metadata.namespace))
         self._by_uid[uid] = pod
-        if owner is not None:
-            siblings = self._by_owner.get(owner)
-            if siblings is None:
-                self._by_owner[owner] = {pod}
-            else:
-                pod.owner = next(iter(siblings)).owner  # one text for all pods of an owner
-                siblings.add(pod)
+        self._by_owner.take(pod, item.metadata.controller, item.metadata.controller_kind)
         return pod
+
+    def _owner_changed(self, pod: Pod, item: PodObject) -> None:
+        """It was orphaned, or adopted: it keeps the home that it has, or belongs to who adopts it, if anybody does."""
+        if not pod.stays:
+            if item.metadata.controller is not None:
+                self._by_owner.leave(pod)
+                self._by_owner.take(pod, item.metadata.controller, item.metadata.controller_kind)
+        elif not pod.alone:  # in its home it stays by itself from now on; for P5 it is still its owner's
+            pod.cut_off = True
+            self._cut_off(pod)
 
     def _apply(self, pod: Pod, item: PodObject, version: int, at: int) -> None:
         facts = facts_of(item)
+        if item.metadata.controller != pod.owner and not pod.cut_off:
+            self._owner_changed(pod, item)
         if self.versions.take(pod, item, facts, version, at):
             self._touch(pod, version)
         if not pod.stays:
@@ -338,8 +349,8 @@ class Pods:
 
     def _controlled_by(self, uid: str) -> Iterator[Pod]:
         """The pods that belong to a controller; to a pod that is a workload of its own, itself."""
-        for pod in self._by_owner.get(uid, ()):
-            if not pod.alone:
+        for pod in self._by_owner.of(uid):
+            if not pod.alone or pod.cut_off:
                 yield pod
         pod_itself = self._by_uid.get(uid)
         if pod_itself is not None and pod_itself.alone:
@@ -369,11 +380,7 @@ class Pods:
             self._wake(stay.home.bizrq)
 
     def _leave(self, pod: Pod, bizrq: str) -> None:
-        pods = self._by_bizrq.get(bizrq)
-        if pods is not None:
-            pods.discard(pod)
-            if not pods:
-                del self._by_bizrq[bizrq]
+        take_out(self._by_bizrq, bizrq, pod)
 
     def _gone(self, pod: Pod, version: int, at: int) -> None:
         self._by_uid.pop(pod.uid, None)
@@ -386,10 +393,6 @@ class Pods:
         self._touch(pod, version)
 
     def _drop(self, pod: Pod) -> None:
-        siblings = self._by_owner.get(pod.owner) if pod.owner is not None else None
-        if siblings is not None and pod.owner is not None:
-            siblings.discard(pod)
-            if not siblings:
-                del self._by_owner[pod.owner]
+        self._by_owner.leave(pod)
         for stay in pod.stays:
             self._leave(pod, stay.home.bizrq)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,18 @@ from hypothesis import strategies as st
 
 from bizrq.domain.intervals import Interval
 from bizrq.domain.resource_names import Models
-from bizrq.domain.stays import MAX_LINES, Home, Kept, Stay, is_of_another_format, kept_lines, kept_of, share
+from bizrq.domain.stay_chains import MOST_STAYS, tidy
+from bizrq.domain.stays import (
+    MAX_LINES,
+    MOST_CHARACTERS,
+    Home,
+    Kept,
+    Stay,
+    is_of_another_format,
+    kept_lines,
+    kept_of,
+    share,
+)
 from tests.support.books import charged_seconds
 from tests.support.build import NOW
 
@@ -110,6 +122,69 @@ def test_a_line_longer_than_the_crd_takes_names_fewer_controllers() -> None:
     assert (kept.stay.came_from, kept.stay.went_to) == ("a" * 253, "b" * 253)
     assert kept.controllers == many[: len(kept.controllers)]
     assert len(kept.controllers) > 50
+
+
+def test_all_lines_together_are_no_longer_than_a_status_has_room_for(caplog: pytest.LogCaptureFixture) -> None:
+    """[C7] 2000 lines of 4096 characters are 8 MB; a status that etcd refuses would never be written again."""
+    many = tuple(f"0f9a4c1e-6f0e-4f57-9d0e-{n:012d}" for n in range(100))
+    kept = [Kept(f"uid-{n}", Stay(HOME), many) for n in range(MAX_LINES)]
+    lines = kept_lines(kept)
+    assert len(lines) == MAX_LINES, "each names fewer controllers, and all are kept"
+    assert sum(map(len, lines)) <= MOST_CHARACTERS
+    assert all(read_back(line).controllers for line in lines)
+    wide = [Kept(f"uid-{n}", Stay(HOME, NOW, NOW, "a" * 253, "b" * 253), ()) for n in range(MAX_LINES)]
+    with caplog.at_level(logging.WARNING):
+        lines = kept_lines(wide)
+    assert 0 < len(lines) < MAX_LINES
+    assert sum(map(len, lines)) <= MOST_CHARACTERS
+    assert f"2000 moves of one bizrq, {len(lines)} are kept over a restart" in caplog.text
+
+
+# --- stays of one workload -------------------------------------------------------------------------------------------
+
+
+def chain(*ends: int, homes: Sequence[str] = ("a", "b")) -> list[Stay]:
+    """Stays one after the other, in turn at these bizrqs; the first since ever, the last for ever."""
+    names = [homes[number % len(homes)] for number in range(len(ends) + 1)]
+    return [
+        Stay(
+            Home(name, Models(), "shop"), since, until,
+            names[number - 1] if number else "", names[number + 1] if number < len(ends) else "",
+        )
+        for number, (name, since, until) in enumerate(zip(names, (None, *ends), (*ends, None), strict=True))
+    ]  # fmt: skip
+
+
+def spans(stays: Iterable[Stay]) -> list[tuple[str, int | None, int | None]]:
+    return [(stay.home.bizrq, stay.since, stay.until) for stay in stays]
+
+
+def test_a_stay_of_no_second_is_none() -> None:
+    """[C7] its neighbours follow on each other; where they are at one home they are one stay."""
+    assert tidy(chain(5, 8)) == tuple(chain(5, 8))
+    assert tidy(chain(5, 5, homes="abc")) == tuple(chain(5, homes="ac"))
+    assert tidy(chain(5, 5)) == (Stay(Home("a", Models(), "shop")),)
+    assert tidy(chain(5, 5, 5)) == tuple(chain(5))
+
+
+def test_time_without_a_label_stays_time_without_a_label() -> None:
+    """[C7] two stays at one home with a gap between are two."""
+    apart = (Stay(HOME, until=5), Stay(HOME, since=9))
+    assert tidy(apart) == apart
+
+
+def test_of_a_workload_that_moves_without_end_the_shortest_stay_goes_to_the_one_before() -> None:
+    """[C7] each second has one payer."""
+    ends = list(range(10, 10 * MOST_STAYS, 10))
+    assert tidy(chain(*ends)) == tuple(chain(*ends)), "so many are kept"
+    ends[50:50] = [ends[49] + 3]
+    stays = tidy(chain(*ends, homes="abc"))
+    assert len(stays) == MOST_STAYS
+    left = {end for _, _, end in spans(stays)}
+    assert left == {*ends, None} - {ends[49]}
+    assert [stay.until for stay in stays[:-1]] == [stay.since for stay in stays[1:]]
+    assert [stay.went_to for stay in stays[:-1]] == [stay.home.bizrq for stay in stays[1:]]
+    assert [stay.came_from for stay in stays[1:]] == [stay.home.bizrq for stay in stays[:-1]]
 
 
 # --- what lies in a stay ---------------------------------------------------------------------------------------------

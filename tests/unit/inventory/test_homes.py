@@ -150,14 +150,40 @@ def test_a_second_move_before_the_first_is_settled_is_settled_alone(homes):
 
 
 def test_a_moment_before_the_stay_began_ends_it_there(homes):
-    """[C7] a claim that lies before the one of the move before it."""
+    """[C7] a claim that lies before the one of the move before it: it was there for no second."""
     homes.label("a")
     homes.stays()
     homes.label("b", NOW + 10)
     homes.settle("uid-web", NOW + 10)
     homes.label("c", NOW + 20)
     homes.settle("uid-web", NOW + 5)
-    assert [(each.since, each.until) for each in homes.stays()][1:] == [(NOW + 10, NOW + 10), (NOW + 10, None)]
+    assert homes.stays() == (
+        Stay(home("a"), until=NOW + 10, went_to="c"),
+        Stay(home("c"), since=NOW + 10, came_from="a"),
+    )
+    assert homes.lines("b") == []
+
+
+def test_there_and_back_within_a_second_is_no_move(homes):
+    """[C7] and nobody is asked for its moment."""
+    homes.label("a")
+    homes.stays()
+    homes.label("b", NOW + 10)
+    homes.label("a", NOW + 10)
+    assert homes.stays() == (Stay(home("a")),)
+    assert not homes.pending
+    assert homes.lines("a") == homes.lines("b") == []
+
+
+def test_where_more_is_read_a_guess_leaves_nothing_behind(homes):
+    """[C7] the bizrq that a workload was thought to have been under has no line of it, and can be counted."""
+    homes.label("c")
+    homes.told_lines("a", lines=[Kept("uid-web", Stay(home("a"), until=NOW - 30, went_to="b"), ("rs",))])
+    assert [each.home.bizrq for each in homes.stays()] == ["a", "b", "c"]
+    homes.told_lines("a", lines=[Kept("uid-web", Stay(home("a"), until=NOW - 30, went_to="c"), ("rs",))])
+    homes.began = [NOW]
+    for team in ("a", "b", "c"):
+        assert homes.lines(team) == []
 
 
 def test_other_models_split_too_and_nobody_else_knows_the_moment(homes):
