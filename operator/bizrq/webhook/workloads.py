@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bizrq.cluster.errors import ClusterError
@@ -18,7 +18,7 @@ from bizrq.domain.amounts import Amounts
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.claims import Growth
 from bizrq.domain.demand import PodGroup, demand, never_grows
-from bizrq.domain.pod_resources import NO_OVERHEADS, Held, Overheads
+from bizrq.domain.pod_resources import Held
 from bizrq.domain.pod_template import read_overhead
 from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import (
@@ -39,8 +39,9 @@ from bizrq.webhook.commit import Missing
 from bizrq.webhook.lending import Borrowers, Lending
 from bizrq.webhook.policy import Policy
 from bizrq.webhook.review import Request, Verdict
+from bizrq.webhook.version import Version, changed, label_of, lacks_child_label, with_field
 from bizrq.workloads.kind import PODS_ID, Kind, at
-from bizrq.workloads.read import Workload, child_label, read_templates, read_workload
+from bizrq.workloads.read import Workload, read_templates, read_workload
 from bizrq.workloads.references import Referred
 
 __all__ = ["WorkloadReviews"]
@@ -63,23 +64,13 @@ _BARE: Final = PodGroup(0, Held({}, {}))
 
 
 @dataclass(frozen=True, slots=True)
-class _Version:
-    """One version of an object: its JSON, what was read from it, what RuntimeClasses add to it, and its lender."""
-
-    raw: JSON
-    workload: Workload
-    overheads: Overheads = field(default_factory=lambda: NO_OVERHEADS)
-    lenders: Referred = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class _Case:
     """A request that may grow a workload, and what was found out about it."""
 
     request: Request
     kind: Kind
-    old: _Version | None
-    new: _Version
+    old: Version | None
+    new: Version
     deadline: float
     stays: bool
     """It was under the same bizrq before."""
@@ -91,7 +82,7 @@ class _Case:
     """It was none before."""
 
     @property
-    def before(self) -> _Version | None:
+    def before(self) -> Version | None:
         """What was there under the same bizrq."""
         return self.old if self.stays else None
 
@@ -150,7 +141,7 @@ class WorkloadReviews:
         if held_version < version:
             return Verdict.try_again(f"{kind.id} {seen['name']} was read from an API server that lags behind")
         old = self._read(raw, kind)
-        new = self._read(_with(raw, kind.scale, replicas), kind)
+        new = self._read(with_field(raw, kind.scale, replicas), kind)
         verdict = await self._decide(request, kind, old, new, deadline)
         await self._policy.autoscaling.note(request, old.workload, verdict)
         return verdict
@@ -158,14 +149,14 @@ class WorkloadReviews:
     def _kind(self, request: Request) -> Kind | None:
         return self._kinds.get((request.resource.group, request.resource.version, request.resource.resource))
 
-    def _read(self, raw: JSON, kind: Kind, lenders: Referred | None = None) -> _Version:
+    def _read(self, raw: JSON, kind: Kind, lenders: Referred | None = None) -> Version:
         lenders = lenders or {}
-        return _Version(raw, read_workload(raw, kind, self._gpus, referred=lenders), lenders=lenders)
+        return Version(raw, read_workload(raw, kind, self._gpus, referred=lenders), lenders=lenders)
 
     async def _decide(
-        self, request: Request, kind: Kind, old: _Version | None, new: _Version, deadline: float
+        self, request: Request, kind: Kind, old: Version | None, new: Version, deadline: float
     ) -> Verdict:
-        label, before = _label(new.raw), None if old is None else _label(old.raw)
+        label, before = label_of(new.raw), None if old is None else label_of(old.raw)
         if label == "" and before != "":
             return forbidden(f"label {LABEL} is empty: name a bizrq, or leave the label out")
         if before and label != before and (names := await self._borrowers_left(new.workload, before, label)):
@@ -187,7 +178,7 @@ class WorkloadReviews:
         # Before anything is looked up: who may not name a bizrq is told nothing of it, not even that there is one.
         if not stays and (refusal := await self._refuse_use(request, label, parentage)) is not None:
             return forbidden(refusal)
-        if _lacks_child_label(kind, old if stays else None, new):
+        if lacks_child_label(kind, old if stays else None, new):
             return forbidden(children_need_label(str(new.workload), kind.child_labels, label))
         own = parentage is not None and (parentage.own or parentage.believed)
         case = _Case(request, kind, old, new, deadline, stays=stays, shrinks=shrinks, own=own, joins=own and adopted)
@@ -227,7 +218,7 @@ class WorkloadReviews:
                 )
             old, new = await self._under_classes(old, new)
         case = replace(case, old=old, new=new)
-        if not new.workload.counted and (case.before is None or _changed(case.before, new)):
+        if not new.workload.counted and (case.before is None or changed(case.before, new)):
             return invalid(uncountable(str(new.workload), new.workload.problems))
         had = await self._had(case.request, case.before, own=case.own)
         grows = any(amount > had.get(key, ZERO) for key, amount in new.workload.demand.items())
@@ -284,11 +275,11 @@ class WorkloadReviews:
         old, new = (each.lent(lambda _: _BARE, self._gpus) for each in (old, new))
         return never_grows(old.groups, new.groups)
 
-    def _bare(self, version: _Version) -> _Version:
+    def _bare(self, version: Version) -> Version:
         """The same with an empty template in place of one that is borrowed."""
         return replace(version, workload=version.workload.lent(lambda _: _BARE, self._gpus))
 
-    async def _had(self, request: Request, old: _Version | None, *, own: bool) -> Amounts:
+    async def _had(self, request: Request, old: Version | None, *, own: bool) -> Amounts:
         """What the bizrq that an object names is charged for it by now, ``old`` being of the same bizrq."""
         counted = old is not None and (not own or await self._children.was_counted(old.raw, request.namespace))
         return old.workload.demand if old is not None and counted else {}
@@ -302,7 +293,7 @@ class WorkloadReviews:
             refusal += label_of_owner(f"{parentage.owner.kind} {parentage.owner.name}", label)
         return refusal
 
-    async def _under_classes(self, old: _Version | None, new: _Version) -> tuple[_Version | None, _Version]:
+    async def _under_classes(self, old: Version | None, new: Version) -> tuple[Version | None, Version]:
         """Both with what the RuntimeClasses add that they name [P3], read live: a class may change at any time.
 
         One that is not there adds nothing: the API server refuses pods that name it. Raises ``ClusterError``.
@@ -313,7 +304,7 @@ class WorkloadReviews:
         found = {name: await self._reads.runtime_class(name) for name in sorted(names)}
         overheads = {name: read_overhead(each.overhead) for name, each in found.items() if each}
 
-        def under(version: _Version) -> _Version:
+        def under(version: Version) -> Version:
             return replace(version, workload=version.workload.under(overheads, self._gpus), overheads=overheads)
 
         return under(old) if old else None, under(new)
@@ -356,16 +347,16 @@ class WorkloadReviews:
             return forbidden(no_such_bizrq(f"label {LABEL}", workload.bizrq, names))
         return verdict
 
-    def _scaled(self, kind: Kind, version: _Version) -> Callable[[int], Amounts]:
+    def _scaled(self, kind: Kind, version: Version) -> Callable[[int], Amounts]:
         """What the object would demand scaled to another count, which need not be one of pods, nor of all groups."""
 
         def demand_of(replicas: int) -> Amounts:
-            raw = _with(version.raw, kind.scale, replicas)
+            raw = with_field(version.raw, kind.scale, replicas)
             return read_workload(raw, kind, self._gpus, version.overheads, referred=version.lenders).demand
 
         return demand_of
 
-    def _demand_of(self, kind: Kind, version: _Version) -> Callable[[int], Amounts] | None:
+    def _demand_of(self, kind: Kind, version: Version) -> Callable[[int], Amounts] | None:
         """What the object would demand with another replica count, where it has exactly one group of pods."""
         workload = version.workload
         if len(workload.groups) != 1 or kind.id == PODS_ID:
@@ -374,32 +365,9 @@ class WorkloadReviews:
         return lambda replicas: demand([PodGroup(replicas, pod)], models, self._gpus, count=kind.count_key)
 
 
-def _label(raw: JSON) -> str | None:
-    """The name of the bizrq; None where there is no such label."""
-    return (raw["metadata"].get("labels") or {}).get(LABEL)
-
-
-def _lacks_child_label(kind: Kind, old: _Version | None, new: _Version) -> bool:
-    """Whether its children are counted and would name no bizrq, and did under ``old``, of the same bizrq."""
-    lacks = kind.children_counted and not child_label(new.raw, kind)
-    return lacks and (old is None or child_label(old.raw, kind) != "")
-
-
-def _changed(old: _Version, new: _Version) -> bool:
-    """Whether something else is asked for: of what is as it was nothing grows [A5]."""
-    parts = {*old.raw, *new.raw} - {"metadata", "status"}
-    return old.workload.models != new.workload.models or any(old.raw.get(each) != new.raw.get(each) for each in parts)
-
-
 def _replicas(scale: JSON) -> int:
     """Replicas of a Scale, in which 0 is left out."""
     return int((scale.get("spec") or {}).get("replicas") or 0)
-
-
-def _with(raw: JSON, path: tuple[str, ...], value: int) -> JSON:
-    """``raw`` with the field at ``path`` set; what lies beside it is shared."""
-    head, *rest = path
-    return {**raw, head: _with(raw.get(head) or {}, tuple(rest), value) if rest else value}
 
 
 def _unknown(request: Request) -> str:
