@@ -201,3 +201,15 @@ async def test_the_pods_of_a_namespace_are_one_page_or_unknown(server, live, mon
         ("/api/v1/pods", {"limit": "1000"}),
         ("/api/v1/pods", {"limit": "1"}),
     ]
+
+
+async def test_a_kind_that_is_not_there_is_not_asked_for_again_within_some_seconds(monkeypatch):
+    """Each Deployment would cost a request more where no Rollouts are installed [A5]."""
+    server = Server()
+    live = ApiReads(server)
+    rollouts = next(kind for kind in built_in() if kind.id == "rollouts.argoproj.io")
+    server.errors = [NotFound("rollouts")]
+    assert [await live.workloads_in(rollouts, "shop") for _ in range(3)] == [None, None, None]
+    assert len(server.asked) == 1
+    monkeypatch.setattr(live, "_absent", {rollouts.id: asyncio.get_running_loop().time()})
+    assert [each["metadata"]["name"] for each in await live.workloads_in(rollouts, "shop")] == ["dept", "team"]

@@ -31,6 +31,9 @@ JSON = dict[str, Any]
 
 _NAMES_SECONDS: Final = 5.0
 
+_ABSENT_SECONDS: Final = 5.0
+"""How long a kind that the cluster does not have is not looked for again: each Deployment would cost a request more."""
+
 _class = msgspec.json.Decoder(RuntimeClass)
 
 _PODS: Final = "/api/v1/pods"
@@ -50,7 +53,10 @@ class Reads(Protocol):
         """The objects of a kind whose label names ``bizrq``."""
 
     async def workloads_in(self, kind: Kind, namespace: str) -> list[JSON] | None:
-        """The labelled objects of a kind in a namespace; None where the cluster does not have the kind."""
+        """The labelled objects of a kind in a namespace; None where the cluster does not have the kind.
+
+        That it does not have it may be some seconds old.
+        """
 
     async def bizrq(self, name: str) -> Bizrq | None:
         """One bizrq; None where there is none."""
@@ -97,6 +103,8 @@ class ApiReads:
         self._naming = asyncio.Lock()
         self._names: list[str] = []
         self._named = -math.inf
+        self._absent: dict[str, float] = {}
+        """Until when a kind is taken as one that the cluster does not have."""
 
     async def workload(self, kind: Resource, namespace: str, name: str) -> JSON | None:
         """One workload, or one object of what stands between; None where there is none."""
@@ -111,9 +119,13 @@ class ApiReads:
 
     async def workloads_in(self, kind: Kind, namespace: str) -> list[JSON] | None:
         """The labelled objects of a kind in a namespace; None where the cluster does not have the kind."""
+        now = asyncio.get_running_loop().time()
+        if now < self._absent.get(kind.id, 0.0):
+            return None
         try:
             return (await list_all(self._client, kind.url_in(namespace), {"labelSelector": LABEL}))[0]
         except NotFound:
+            self._absent[kind.id] = now + _ABSENT_SECONDS
             return None
 
     async def bizrq(self, name: str) -> Bizrq | None:
