@@ -206,7 +206,7 @@ async def test_the_pods_of_a_namespace_are_one_page_or_unknown(server, live, mon
 async def test_a_kind_that_is_not_there_is_not_asked_for_again_within_some_seconds(monkeypatch):
     """Each Deployment would cost a request more where no Rollouts are installed [A5]."""
     server = Server()
-    live = ApiReads(server)
+    live = ApiReads(server)  # type: ignore[arg-type]  # all it uses
     rollouts = next(kind for kind in built_in() if kind.id == "rollouts.argoproj.io")
     server.errors = [NotFound("rollouts")]
     assert [await live.workloads_in(rollouts, "shop") for _ in range(3)] == [None, None, None]
