@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bizrq.cluster.leases import FLOOR_ANNOTATION
 from bizrq.controller.leader import LEASE_NAME, LEASE_SECONDS
+from bizrq.domain.floor import read_floor
 from testbed import operator_process
 from testbed.identities import NAMESPACE
 from tests.support.bizrqs import ONE_CORE, bizrq, labels_for, tree
@@ -21,8 +22,6 @@ pytestmark = pytest.mark.e2e
 
 HANDED_OVER = 3.0
 """Seconds within which the other one leads, once the leader lets go."""
-
-FLOOR = "17 2026-01-05T09:59:58Z"
 
 
 class Pair:
@@ -202,16 +201,22 @@ def test_a_paused_standby_takes_nothing_when_it_comes_back(pair, leader, standby
     assert pair.lease()["spec"]["leaseTransitions"] == 0
 
 
-def test_the_floor_stays_in_the_lease_whoever_holds_it(pair, leader, standby):
-    """[C4]"""
-    pair.cluster.kubectl(
-        "annotate", "lease", LEASE_NAME, f"--namespace={NAMESPACE}", f"{FLOOR_ANNOTATION}={FLOOR}"
-    )  # fmt: skip
-    wait_until(lambda: pair.metric(leader, "bizrq_floor_age_seconds") > 0, "the leader has read it")
-    wait_until(lambda: pair.metric(standby, "bizrq_floor_age_seconds") > 0, "the standby has read it")
+def test_the_floor_rises_with_the_pods_and_never_goes_back_whoever_holds_the_lease(pair, leader, standby, group, web):
+    """[C4] every renewal puts it just below the oldest event that no stored status covers."""
+
+    def floor():
+        text = pair.lease()["metadata"].get("annotations", {}).get(FLOOR_ANNOTATION, "")
+        found = read_floor(text)
+        return found.version if found else -1
+
+    first = wait_until(lambda: max(0, floor()), "there is a floor", 20)
+    web(3)
+    raised = wait_until(lambda: floor() if floor() > first else None, "what happened to pods has raised it", 30)
     assert leader.terminate() == 0
     pair.until_leads(standby, HANDED_OVER)
-    assert pair.lease()["metadata"]["annotations"][FLOOR_ANNOTATION] == FLOOR
+    assert floor() >= raised
+    web(5)
+    wait_until(lambda: floor() > raised, "the next one raises it too", 30)
 
 
 def test_a_deleted_lease_is_made_anew(pair, leader, standby):
