@@ -5,24 +5,19 @@ import json
 import pytest
 
 from bizrq.domain.bizrq import LABEL
-from testbed import build
 from testbed.cluster import Cluster
 from testbed.errors import KubectlFailed
-from testbed.parts import PARTS
-from testbed.progress import Progress
 from tests.support.bizrqs import bizrq
 from tests.support.kube import client, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.parts("rollouts")]
 
 CPU = "limits.cpu"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """A cluster of its own with Argo Rollouts, if that is built: nobody is made to wait minutes for it here."""
-    if not build.locate(PARTS["rollouts"], Progress()):
-        pytest.skip("not built: python -m testbed build rollouts")
+    """A cluster of its own with Argo Rollouts."""
     with Cluster(tmp_path_factory.mktemp("workload-ref"), nodes=2, pieces=("rollouts",)) as started:
         started.start_operator([])
         with started.start_webhooks() as webhooks:
