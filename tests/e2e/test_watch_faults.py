@@ -85,7 +85,7 @@ def test_figures_are_right_again_after(proxied, admin, namespace, fault, watch):
         made = deployment(admin, "web", namespace=namespace, replicas=3, labels=labels_for(group.name), spec=ONE_CORE)
         made.create()
         until_all_is(group, "3")
-        with proxied.proxy.spoil(Rule(watch, times=2, watch=True, **fault)) as (rule,):
+        with proxied.proxy.spoil(Rule(watch, times=2, watch=True, labelled="deployments" in watch, **fault)) as (rule,):
             proxied.proxy.break_streams()
             made.reload()
             made.patch({"spec": {"replicas": 5}})
@@ -106,8 +106,8 @@ def test_pods_deleted_while_the_watch_was_away_are_found_by_the_next_list(proxie
         wait_until(lambda: proxied.metric('bizrq_objects{resource="pods"}') == 4, "no pods of other tests are left", 60)
         vanished = proxied.metric("bizrq_pods_vanished")
         away, gone = (
-            Rule("/api/v1/pods", times=3, watch=True, status=503),
-            Rule("/api/v1/pods", event=error(410), watch=True),
+            Rule("/api/v1/pods", times=3, watch=True, labelled=False, status=503),
+            Rule("/api/v1/pods", event=error(410), watch=True, labelled=False),
         )
         with proxied.proxy.spoil(away, gone):
             proxied.proxy.break_streams()
@@ -126,7 +126,8 @@ def test_a_page_of_a_list_may_expire(proxied, admin, namespace):
     """410 to a continue token: begin anew."""
     lists = proxied.metric('bizrq_reflector_lists_total{resource="pods"}')
     with proxied.proxy.spoil(
-        Rule("/api/v1/pods", event=error(410), watch=True), Rule("/api/v1/pods", watch=False, status=410)
+        Rule("/api/v1/pods", event=error(410), watch=True, labelled=False),
+        Rule("/api/v1/pods", watch=False, labelled=False, status=410),
     ):
         proxied.proxy.break_streams()
         wait_until(lambda: proxied.metric('bizrq_reflector_lists_total{resource="pods"}') == lists + 1, "a list", 40)

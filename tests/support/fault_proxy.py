@@ -31,6 +31,8 @@ class Rule:
     path: str
     times: int = 1
     watch: bool | None = None
+    labelled: bool | None = None
+    """Only requests that select by label, as kopf's of workloads do, or only others, as our reflectors' are."""
     page: bool = False
     """Only requests for a further page of a list."""
     status: int | None = None
@@ -50,6 +52,7 @@ class Rule:
             self.hits < self.times
             and self.path in request.path
             and (self.watch is None or self.watch == is_watch)
+            and (self.labelled is None or self.labelled == ("labelSelector" in request.query))
             and (not self.page or "continue" in request.query)
         )
 
