@@ -9,7 +9,7 @@ from bizrq.domain.intervals import EndSource, Interval
 from bizrq.domain.periods import Period
 from tests.support.build import NOW
 
-__all__ = ["CPU", "booked", "charged_seconds", "pod"]
+__all__ = ["CPU", "booked", "charged_seconds", "cost", "pod"]
 
 CPU = "limits.cpu"
 
@@ -43,9 +43,12 @@ def booked(
     )
 
 
+def cost(pods: Iterable[Charged], key: str, *, since: int = 0, now: int = NOW) -> int:
+    """Milli-units x seconds of a compute key, from ``since`` to ``now``, in books that were just begun."""
+    view = Seen(10**18, now)
+    return accrue(Books(), pods, keys=[key], view=view, periods=[Period(since)], now=now).ledger[key]
+
+
 def charged_seconds(interval: Interval, *, since: int = 0, now: int = NOW) -> int:
     """Seconds that a pod pays for in a period that began at ``since``: the cost of one of a single milli-unit."""
-    books = accrue(
-        Books(), [Charged({"x": 1}, interval, 1)], keys=["x"], view=Seen(1, now), periods=[Period(since)], now=now
-    )
-    return books.ledger["x"]
+    return cost([Charged({"x": 1}, interval, 1)], "x", since=since, now=now)

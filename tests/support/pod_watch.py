@@ -10,7 +10,7 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, Models
 from bizrq.domain.stays import Home, Stay
 from bizrq.domain.times import timestamp
 from bizrq.inventory.pods import Pods
-from tests.support.accrued import charged_seconds, cost
+from tests.support.books import charged_seconds, cost
 from tests.support.build import NOW, container, pod, pod_spec
 from tests.support.clocks import HandClock
 from tests.support.controller import pod_object
