@@ -1,4 +1,4 @@
-"""What will be used by now, or when will nothing be left, as the last status lets one tell? [A6, C8, C9].
+"""What will be used by now, as the last status lets one tell? [A6, C8, C9].
 
 A status is some minutes old at rest. Until the next one, what its pods held goes on costing: rate x time. That is exact
 as long as no pod starts or ends, which the controller writes down within seconds.
@@ -12,7 +12,7 @@ from bizrq.domain.periods import advance, last_edge
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import cash_base, is_cash
 
-__all__ = ["booked_at", "exhausted_at", "next_grant", "used_at"]
+__all__ = ["booked_at", "next_grant", "used_at"]
 
 
 def booked_at(bizrq: Bizrq, base: str, now: int) -> int:
@@ -46,15 +46,3 @@ def used_at(bizrq: Bizrq, key: str, now: int, used: Quantity | None = None) -> Q
 def next_grant(bizrq: Bizrq, now: int) -> str:
     """For people, when hours are granted anew; "" where they are granted once [C9]."""
     return "" if bizrq.period is None else advance(bizrq.period, now)[0].edge
-
-
-def exhausted_at(ledger: int, rate: int, budget: int, since: int) -> int | None:
-    """The first whole second, from ``since`` on, at which a budget is used up; None where that never comes [C8].
-
-    ``ledger`` is what is booked at ``since`` and ``budget`` what may be, in milli-units x seconds; ``rate`` is in
-    milli-units. The caller knows whether an edge of the period comes sooner.
-    """
-    left = budget - ledger
-    if left <= 0:
-        return since
-    return None if rate <= 0 else since - (-left // rate)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bizrq.domain.calendars import CashPeriod, Every
-from bizrq.domain.cash import budget
-from bizrq.domain.forecast import booked_at, exhausted_at, used_at
+from bizrq.domain.forecast import booked_at, used_at
 from bizrq.domain.periods import Change, Period, State, as_json
 from bizrq.domain.quantity import parse
 from tests.support.build import bizrq, read
@@ -102,38 +99,3 @@ def test_what_is_no_budget_of_hours_does_not_move_with_time():
     group = written(SHORT, hours=10, used="10", reconciled=MONDAY)
     assert str(used_at(group, CPU, MONDAY + 1000 * HOUR)) == "3"
     assert str(used_at(group, "cash/memory", MONDAY + 1000 * HOUR)) == "0"
-
-
-# --- exhaustion ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("ledger", "rate", "hours", "seconds"),
-    [
-        pytest.param(0, 2000, "1", 1800, id="two cores spend a core-hour in half an hour"),
-        pytest.param(1, 2000, "1", 1800, id="the second in which it is reached counts whole"),
-        pytest.param(0, 7000, "1", 515, id="rounded up to a whole second: at 514 s there is still something left"),
-        pytest.param(3_600_000, 0, "1", 0, id="nothing is left"),
-        pytest.param(3_600_001, 2000, "1", 0, id="less than nothing is left"),
-        pytest.param(3_599_999, 0, "1", None, id="something is left, and nothing runs"),
-        pytest.param(0, 2000, "0", 0, id="no budget at all"),
-        pytest.param(0, 1, "1m", 3600, id="a thousandth of a core needs an hour for a thousandth of a core-hour"),
-    ],
-)
-def test_c8_a_budget_is_used_up_at_the_first_second_at_which_nothing_is_left(ledger, rate, hours, seconds):
-    """[C8] milli-units x seconds against hours, exactly."""
-    found = exhausted_at(ledger, rate, budget(parse(hours)), MONDAY)
-    assert found == (None if seconds is None else MONDAY + seconds)
-
-
-@given(st.integers(-(2**80), 2**80), st.integers(0, 2**70), st.integers(0, 2**80), st.integers(0, 2**33))
-def test_c8_one_second_before_something_is_left(ledger, rate, granted, since):
-    """[C8]"""
-    found = exhausted_at(ledger, rate, granted, since)
-    if found is None:
-        assert rate == 0
-        assert ledger < granted
-        return
-    assert found >= since
-    assert ledger + rate * (found - since) >= granted
-    assert found == since or ledger + rate * (found - 1 - since) < granted
