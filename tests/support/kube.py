@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -31,19 +32,20 @@ def wait_until(probe: Callable[[], _T | None], what: str, seconds: float = 30.0)
 
 @contextlib.contextmanager
 def client(kubeconfig: Path) -> Iterator[pykube.HTTPClient]:
-    """A client with this kubeconfig; its connections are closed in the end."""
+    """A client with this kubeconfig; in the end its connections are closed and no file of it is left."""
     config = pykube.KubeConfig.from_file(str(kubeconfig))
-    for each in config.doc["clusters"]:
-        authority = each["cluster"].pop("certificate-authority-data", None)
-        if authority:  # pykube would put it into a file of its own, and leave that behind
-            path = kubeconfig.with_suffix(".authority.crt")
-            path.write_bytes(base64.b64decode(authority))
-            each["cluster"]["certificate-authority"] = str(path)
-    made = pykube.HTTPClient(config)
-    try:
-        yield made
-    finally:
-        made.session.close()
+    with tempfile.TemporaryDirectory(prefix="bizrq-client-") as folder:
+        for number, each in enumerate(config.doc["clusters"]):
+            authority = each["cluster"].pop("certificate-authority-data", None)
+            if authority:  # pykube would put it into a file of its own, and leave that behind
+                path = Path(folder) / f"{number}.crt"
+                path.write_bytes(base64.b64decode(authority))
+                each["cluster"]["certificate-authority"] = str(path)
+        made = pykube.HTTPClient(config)
+        try:
+            yield made
+        finally:
+            made.session.close()
 
 
 def watch(
