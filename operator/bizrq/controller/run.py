@@ -21,12 +21,14 @@ from bizrq.clock import Clock, SystemClock
 from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import Credentials, load_credentials, pod_namespace
 from bizrq.cluster.errors import ClusterError
+from bizrq.cluster.events import ApiEvents
 from bizrq.cluster.leases import ApiLeases
 from bizrq.cluster.objects import Definition, Owned, RuntimeClass
 from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.reads import CLASSES_URL, DEFINITIONS_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
+from bizrq.controller.announcer import Announcer
 from bizrq.controller.appearance import Appearance
 from bizrq.controller.feed import Feed, RestoredError, take_over
 from bizrq.controller.gone_owners import GoneOwners
@@ -72,6 +74,7 @@ class Controller:
     ) -> None:
         self._settings, self._kinds, self._credentials, self._clock = settings, kinds, credentials, clock
         self._metrics = ControllerMetrics()
+        self._identity = new_identity()
         self._started = False
 
     async def run(self) -> None:
@@ -93,6 +96,7 @@ class Controller:
                 for task in (work, stopped):
                     task.cancel()
                 results = await asyncio.gather(work, stopped, return_exceptions=True)
+                await self._announcer.finish()
                 await self._leadership.release()
                 await self._health.stop()
             for result in results:
@@ -105,6 +109,7 @@ class Controller:
         settings, metrics, clock = self._settings, self._metrics, self._clock
         reads = ApiReads(client)
         self._leadership = self._elected_by(client)
+        self._announcer = Announcer(lambda: self._inventory, ApiEvents(client, self._identity), clock, metrics)
         self._sync = Sync(
             lambda: self._inventory,
             ApiStore(client),
@@ -116,6 +121,7 @@ class Controller:
             kinds=self._kinds,
             gpus=settings.gpus,
             leading=lambda: self._leadership.leading,
+            told=self._announcer.stored,
         )
         self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now, lenders=lenders(self._kinds))
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
@@ -195,7 +201,7 @@ class Controller:
         return Elector(
             ApiLeases(client, namespace, LEASE_NAME),
             self._clock,
-            identity=new_identity(),
+            identity=self._identity,
             next_floor=lambda stored: self._inventory.next_floor(stored),  # noqa: PLW0108  # made later
             changed=self._leads,
             failed=self._metrics.lease_failures.inc,
@@ -227,6 +233,7 @@ class Controller:
                 "counting %d bizrqs, %d workloads, %d pods",
                 len(self._inventory.bizrqs), len(self._inventory.workloads), len(self._inventory.pods),
             )  # fmt: skip
+            group.create_task(self._announcer.run(), name="events")
             group.create_task(self._sync.run(), name="sync")
             group.create_task(self._gone_owners.run(), name="gone owners")
             group.create_task(self._leadership.run(), name="leadership")

@@ -69,10 +69,12 @@ class Sync(Wakes):
         kinds: Sequence[Kind],
         gpus: GpuResources,
         leading: Callable[[], bool] = lambda: True,
+        told: Callable[[Bizrq, Bizrq, Sequence[str]], None] = lambda *_: None,
     ) -> None:
         """``list_anew`` returns once a list of everything that began after the call has been taken over [R4].
 
         While not ``leading``, nothing is counted and nothing written; whoever begins to lead wakes all bizrqs.
+        ``told`` is given each write: the version that it replaced, the one that is stored, and what was corrected.
         """
         super().__init__(gather_seconds, failed=metrics.status_writes.labels("failed").inc)
         self._inventory, self._store, self._clock, self._metrics = inventory, store, clock, metrics
@@ -87,7 +89,7 @@ class Sync(Wakes):
         """
         self._unsure: set[str] = set()
         """Whose charges wait for the view of pods, or for the end of pods that wake nobody [P5]."""
-        self._list_anew, self._leading = list_anew, leading
+        self._list_anew, self._leading, self._told = list_anew, leading, told
         self._drift = Drift(metrics)
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
         self._farewell = Farewell(store)
@@ -147,6 +149,11 @@ class Sync(Wakes):
     def trust(self, writers: Mapping[str, str]) -> None:
         """A list of everything that began after these statuses were read has been taken over: writers by UID [R4]."""
         self._trusted |= writers
+
+    def missed(self, name: str, sentence: str) -> None:
+        """A watch had missed what a bizrq's figures rest on: its next write corrects them [R2]."""
+        if self._leading():
+            self._drift.missed(name, sentence)
 
     async def _refresh(self, name: str, *, always: bool, leaving: Bizrq | None = None) -> None:
         if leaving is not None and not await self._read_again(name):
@@ -218,6 +225,7 @@ class Sync(Wakes):
         self._drift.remember(stored)
         self._inventory().put_bizrq(stored, ours=True)
         self._agrees(stored, counted)
+        self._told(bizrq, stored, self._drift.take_corrected(bizrq.name))
         return True
 
     def _agrees(self, bizrq: Bizrq, counted: Counted) -> None:

@@ -44,6 +44,14 @@ class ControllerMetrics(_Metrics):
         self.claims_settled = self._counter(
             "claims_settled", "Claims closed by a live read: their requests had failed after they were granted."
         )
+        self.events = self._counter(
+            "events",
+            "Events of Kubernetes, by outcome: written (new ones, and further ones of a series), dropped (too many wait, "
+            "or the API server did not take it; conditions and metrics say the same).",
+            "outcome",
+        )
+        for outcome in ("written", "dropped"):
+            self.events.labels(outcome)  # shown as 0 from the start, so that an increase can be seen
         self.drift = self._counter(
             "drift_corrected",
             "Statuses or views that were wrong and were corrected, by what was wrong: status (edited by somebody "
