@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bizrq.cluster.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from bizrq.cluster.errors import Denied, Invalid, NotFound, Unavailable
 from bizrq.cluster.events import REPORTER, ApiEvents, Event, Ref
 from bizrq.controller import announcer
 from bizrq.controller.announcer import Announcer
@@ -173,15 +173,12 @@ async def test_drift_is_told_with_both_values(controller, store):
     edited = store.raw("team")
     store.put({**edited, "status": {**edited["status"], "used": {**edited["status"]["used"], "limits.cpu": "99"}}})
     controller.see("team")
-    controller.sync.missed("team", "a watch had missed deployments.apps: pods was 2, is 3")
+    missed = "a watch had missed deployments.apps: pods was 2, is 3"
+    controller.sync.missed("team", missed)
     await controller.write("team")
     await controller.write("team")
     assert (await controller.tell()).of("team") == [
-        (
-            "DriftCorrected",
-            "a watch had missed deployments.apps: pods was 2, is 3; status.used of limits.cpu was changed to 99 by "
-            "somebody else; corrected to 3",
-        )
+        ("DriftCorrected", f"{missed}; status.used of limits.cpu was changed to 99 by somebody else; corrected to 3")
     ]
 
 
@@ -307,7 +304,7 @@ async def test_the_end_of_the_process_does_not_wait_for_ever(clock, store, monke
     monkeypatch.setattr(announcer, "_END_SECONDS", 0.01)
 
     class Silent(ToldEvents):
-        async def create(self, event):
+        async def create(self, _):
             await asyncio.Event().wait()
 
     controller = made(store, clock)

@@ -1,4 +1,4 @@
-"""Events on the real API server: each transition once, where the people concerned look, under the controller's rights."""
+"""Events on the real API server: each transition once, where people look, under the controller's own rights."""
 
 import json
 import time

@@ -145,7 +145,7 @@ def shortened(note: str) -> str:
 
 
 def event_name(regarding: str, *parts: str) -> str:
-    """A name that no other event has, as long as ``parts`` differ; the same for the same, so that nothing is told twice.
+    """A name that no other event has, as long as ``parts`` differ; the same for the same: nothing is told twice.
 
     ``regarding`` is the name of the object that the event regards.
     """
