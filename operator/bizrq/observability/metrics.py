@@ -46,8 +46,8 @@ class ControllerMetrics(_Metrics):
         )
         self.events = self._counter(
             "events",
-            "Events of Kubernetes, by outcome: written (new, or one more of a series), dropped (too many wait, or the API "
-            "server did not take it: conditions and metrics say the same).",
+            "Events of Kubernetes, by outcome: written (new, or one more of a series), dropped (too many wait, or the "
+            "API server did not take it: conditions and metrics say the same).",
             "outcome",
         )
         for outcome in ("written", "dropped"):

@@ -367,8 +367,8 @@ def test_an_exhausted_budget_is_named_with_its_hours() -> None:
     status, reason, message = conditions_of(team, counted(books=core_hours("100.5")))["CashExhausted"]
     assert (status, reason) == ("True", "BudgetSpent")
     assert message == (
-        "no hours are left: cash/limits.cpu 100.5 of 100; what runs goes on and is paid for, and nothing that needs more "
-        "of it is admitted until the budget is raised"
+        "no hours are left: cash/limits.cpu 100.5 of 100; what runs goes on and is paid for, and nothing that needs "
+        "more of it is admitted until the budget is raised"
     )
 
 
