@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import Metric
 
 from bizrq.cli.main import controller, webhook
-from bizrq.domain import refusals
+from bizrq.domain import events, refusals
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.calendars import CashPeriodError, only_on_a_root, read_cash_period
 from bizrq.domain.quantity import ZERO, parse
@@ -295,3 +295,17 @@ def test_the_workloads_and_children_of_examples_are_under_a_group_of_the_tree(na
             assert each["spec"].get("parentBizGroup", "acme") in groups
         else:
             assert each["metadata"]["labels"]["biz.group.resource.quota"] in groups
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def test_crd_md_lists_every_event_and_no_other():
+    text = (ROOT / "docs" / "crd.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (`[^|]+) \| (?:Warning|Normal) \|", text, re.MULTILINE)
+    code = "".join(
+        (ROOT / "operator" / "bizrq" / name).read_text() for name in ("domain/status.py", "controller/count.py")
+    )
+    not_ready = re.findall(r'NotReady\("(\w+)"', code)
+    turned = [reason for told in events._CONDITIONS for reason in (told.begins, told.ends)]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(listed))) == sorted([*turned, *not_ready, "Ready", "DriftCorrected"])
