@@ -52,7 +52,7 @@ def nodes(query: str) -> Iterator[Any]:
 
 
 def metrics(query: str) -> set[str]:
-    return {node.name for node in nodes(query) if isinstance(node, promql.VectorSelector)}
+    return {node.name or "" for node in nodes(query) if isinstance(node, promql.VectorSelector)}
 
 
 def unknown_labels(query: str) -> set[str]:
@@ -61,7 +61,7 @@ def unknown_labels(query: str) -> set[str]:
     of_all = BY_SCRAPING.union(*(EXPORTED.get(each, set()) for each in metrics(query)))
     for node in nodes(query):
         if isinstance(node, promql.VectorSelector):
-            found |= {each.name for each in node.matchers.matchers} - EXPORTED.get(node.name, set()) - BY_SCRAPING
+            found |= {each.name for each in node.matchers.matchers} - EXPORTED.get(node.name or "", set()) - BY_SCRAPING
         elif isinstance(node, promql.AggregateExpr) and node.modifier is not None:
             found |= set(node.modifier.labels) - of_all
         elif isinstance(node, promql.BinaryExpr) and node.modifier is not None and node.modifier.matching is not None:

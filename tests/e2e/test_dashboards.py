@@ -95,7 +95,7 @@ def test_the_forecast_goes_on_where_the_series_end(promtool, tmp_path):
         f"bizrq_cash_period_start_timestamp_seconds{of}": "0x10",
         f"bizrq_cash_period_end_timestamp_seconds{of}": "7200x10",
     }
-    at = {
+    at: dict[str, dict[str, float | None]] = {
         "10m": {"used": 1, "forecast": 1, "granted": 10, "plan": 10 / 12},
         "70m": {"used": None, "forecast": 7, "granted": 10, "plan": 70 / 12},
         "100m": {"used": None, "forecast": 10, "granted": 10, "plan": 100 / 12},
