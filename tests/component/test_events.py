@@ -9,6 +9,7 @@ from bizrq.cluster.events import REPORTER, ApiEvents, Event, Ref
 from bizrq.controller import announcer
 from bizrq.controller.announcer import Announcer
 from bizrq.domain.bizrq import read_bizrq
+from bizrq.domain.events import NOTE_BYTES
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.workloads.read import read_workload
 from bizrq.workloads.registry import built_in
@@ -48,6 +49,11 @@ def over(controller, replicas=11, name="web", version=5, **fields):
     controller.workload(workload(name, template=ONE_CORE, replicas=replicas, version=version, **fields))
 
 
+def handed(controller):
+    """The reasons of what waits to be told: a series hides in events what is told twice."""
+    return [each.news.reason for each in controller.announcer._waiting]
+
+
 def events(controller, outcome):
     return controller.metrics.registry.get_sample_value("bizrq_events_total", {"outcome": outcome})
 
@@ -58,10 +64,12 @@ async def test_a_transition_is_told_once_and_its_end_too(controller, clock):
     over(controller)
     for _ in range(3):
         await controller.write("team")
+    assert handed(controller) == ["OverQuota"]
     assert (await controller.tell()).reasons() == ["OverQuota"]
     over(controller, 9, version=6)
     for _ in range(3):
         await controller.write("team")
+    assert handed(controller) == ["WithinQuota"]
     assert (await controller.tell()).reasons() == ["OverQuota", "WithinQuota"]
     assert events(controller, "written") == 3, "the first of them is told in the namespace as well"
 
@@ -110,8 +118,8 @@ async def test_a_write_that_failed_tells_nothing(controller, store):
 async def test_a_standby_tells_nothing(controller):
     controller.leading = False
     over(controller)
-    controller.sync.missed("team", "a watch had missed something")
     await controller.write("team")
+    controller.sync.missed("team", "a watch had missed something")
     controller.leading = True
     over(controller, 3, version=6)
     await controller.write("team")
@@ -152,6 +160,22 @@ async def test_not_more_than_some_namespaces_are_told_the_largest_first(controll
     assert [each.regarding.namespace for each in told] == [f"n{number:02d}" for number in range(29, 9, -1)]
 
 
+async def test_a_namespace_is_as_large_as_all_its_workloads_together(controller):
+    for name, namespace, replicas in (("a", "one", 5), ("b", "two", 3), ("c", "two", 4)):
+        over(controller, replicas, name, namespace=namespace)
+    await controller.write("team")
+    told = (await controller.tell()).told[1:]
+    assert [(each.regarding.namespace, each.regarding.name) for each in told] == [("two", "c"), ("one", "a")]
+
+
+async def test_a_note_is_as_long_as_the_api_server_takes(controller):
+    controller.sync.missed("team", "a watch had missed much, " * 100 + "and this in the end")
+    await controller.write("team")
+    ((_, note),) = (await controller.tell()).of("team")
+    assert len(note) <= NOTE_BYTES
+    assert note.endswith("and this in the end")
+
+
 async def test_what_is_counted_with_its_owner_is_told_by_its_owner(controller):
     """[A8]."""
     over(controller)
@@ -177,6 +201,7 @@ async def test_drift_is_told_with_both_values(controller, store):
     controller.sync.missed("team", missed)
     await controller.write("team")
     await controller.write("team")
+    assert handed(controller) == ["DriftCorrected"]
     assert (await controller.tell()).of("team") == [
         ("DriftCorrected", f"{missed}; status.used of limits.cpu was changed to 99 by somebody else; corrected to 3")
     ]
@@ -220,6 +245,17 @@ async def test_what_happens_again_and_again_is_a_series(controller, clock):
     await flap(controller, 1, 300)
     assert [each.name for each in controller.events.told] == first
     assert controller.events.counts == dict.fromkeys(first, 22)
+    asked = controller.events.asked
+    await flap(controller, 1, 400)
+    assert controller.events.asked == asked, "that was a moment ago, too"
+
+
+async def test_a_series_goes_on_as_long_as_it_happens_again_in_time(controller, clock):
+    for number in range(4):
+        await flap(controller, 1, 100 * (number + 1))
+        clock.waited += announcer._SERIES_SECONDS * 0.9
+    assert controller.events.reasons() == ["OverQuota", "WithinQuota"]
+    assert set(controller.events.counts.values()) == {4}
 
 
 async def test_long_after_it_is_an_event_of_its_own(controller, clock):
@@ -228,7 +264,16 @@ async def test_long_after_it_is_an_event_of_its_own(controller, clock):
     await flap(controller, 1, 200)
     assert controller.events.reasons() == ["OverQuota", "WithinQuota"] * 2
     assert controller.events.counts == {}
-    assert len(controller.announcer._series) == 3, "nothing is kept of what is over"
+
+
+async def test_nothing_is_kept_of_what_was_long_ago(controller, store, clock):
+    await flap(controller, 1)
+    clock.waited += announcer._SERIES_SECONDS + 1
+    store.put(bizrq("solo", hard={"limits.cpu": "many"}, created=NOW))
+    controller.see("solo")
+    await controller.write("solo")
+    assert (await controller.tell()).reasons("solo") == ["InvalidHard"]
+    assert len(controller.announcer._series) == 1
 
 
 async def test_a_series_whose_event_has_gone_begins_anew(controller, clock):
@@ -239,6 +284,9 @@ async def test_a_series_whose_event_has_gone_begins_anew(controller, clock):
     await flap(controller, 1, 200)
     assert controller.events.reasons() == ["OverQuota", "WithinQuota"]
     assert controller.events.counts == {}
+    clock.waited += announcer._COUNT_SECONDS
+    await flap(controller, 1, 300)
+    assert set(controller.events.counts.values()) == {2}
 
 
 @pytest.mark.parametrize(
@@ -298,6 +346,7 @@ async def test_events_are_written_one_after_the_other_at_a_bounded_pace(controll
     await asyncio.gather(working, return_exceptions=True)
     await controller.announcer.finish()
     assert [each.regarding.name for each in controller.events.told] == ["team", "web"], "the rest, and nothing twice"
+    assert {each.count for each in controller.announcer._series.values()} == {1}
 
 
 async def test_the_end_of_the_process_does_not_wait_for_ever(clock, store, monkeypatch):
