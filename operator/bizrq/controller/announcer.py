@@ -27,10 +27,10 @@ from bizrq.observability.metrics import ControllerMetrics
 __all__ = ["Announcer"]
 
 _WAITING: Final = 500
-"""News that may wait; whatever comes then is dropped. At the pace below that is the work of minutes."""
+"""News that may wait; what comes then is dropped. At the pace below that is the work of one to twenty minutes."""
 
 _PAUSE_SECONDS: Final = 0.1
-"""Between two events: a hundredth of what one client can have stored in that time."""
+"""Between two events; the API server stores some 28 objects of one client in that time."""
 
 _NAMESPACES: Final = 20
 """Namespaces in which one transition is told."""
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 class _Handed:
     """News that wait for the worker."""
 
-    bizrq: Bizrq
+    bizrq: Ref
     news: News
     at: int
     """In epoch milliseconds."""
@@ -93,7 +93,7 @@ class Announcer:
             if len(self._waiting) >= _WAITING:
                 self._drop(after.name, each.reason, "too many wait already")
                 continue
-            self._waiting.append(_Handed(after, each, self._clock.milliseconds()))
+            self._waiting.append(_Handed(Ref.of_bizrq(after), each, self._clock.milliseconds()))
             self._handed.set()
 
     async def run(self) -> None:
@@ -123,11 +123,11 @@ class Announcer:
     def _events_of(self, handed: _Handed) -> Iterator[Event]:
         """What is told of it, and where."""
         bizrq, news = handed.bizrq, handed.news
-        yield self._event(handed, Ref.of_bizrq(bizrq), news.note)
+        yield self._event(handed, bizrq, news.note)
         if news.for_users:
             told = within_namespace(bizrq.name, news.note)
             for workload in largest_users(self._inventory(), bizrq.name, news.keys, _NAMESPACES):
-                yield self._event(handed, Ref.of_workload(workload), told, related=Ref.of_bizrq(bizrq))
+                yield self._event(handed, Ref.of_workload(workload), told, related=bizrq)
 
     @staticmethod
     def _event(handed: _Handed, regarding: Ref, note: str, related: Ref | None = None) -> Event:
