@@ -151,15 +151,15 @@ def families(registry: CollectorRegistry) -> Iterator[tuple[str, str, tuple[str,
     """Each metric of a process, with its type and its labels, whether it has series by now or not."""
     for collector in list(registry._collector_to_names):
         for metric in collector.collect():
-            labels = getattr(collector, "_labelnames", None) or getattr(metric, "_labelnames", ())
-            yield exposed(metric), metric.type, tuple(labels) or (("version",) if metric.type == "info" else ())
+            labels: tuple[str, ...] = tuple(getattr(collector, "_labelnames", ()) or getattr(metric, "_labelnames", ()))
+            yield exposed(metric), metric.type, labels or (("version",) if metric.type == "info" else ())
 
 
-METRICS: Final = dict(
-    (name, (kind, labels))
+METRICS: Final = {
+    name: (kind, labels)
     for metrics in (ControllerMetrics(), WebhookMetrics())
     for name, kind, labels in families(metrics.registry)
-)
+}
 """Type and labels of the metrics of both processes."""
 
 

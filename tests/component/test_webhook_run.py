@@ -137,7 +137,8 @@ async def test_the_end_of_the_certificate_that_is_shown_is_told(webhook, setting
 
     async def told():
         _, metrics = await state(webhook, "/metrics")
-        return float(re.search(r"^bizrq_certificate_expiry_timestamp_seconds (.*)$", metrics, re.MULTILINE)[1])
+        (value,) = re.findall(r"^bizrq_certificate_expiry_timestamp_seconds (.*)$", metrics, re.MULTILINE)
+        return float(value)
 
     assert await told() == not_after(pairs[0].certificate.read_bytes())
     shutil.copy(long_lived.certificate, settings.cert_file)

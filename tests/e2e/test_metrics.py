@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
 import time
 
@@ -82,7 +83,7 @@ def family(enforced):
     root.obj["spec"]["cashPeriod"] = {"every": "Week", "timeZone": "UTC"}
     for each in (root, team):
         each.create()
-        wait_until(lambda each=each: each.used(CPU), "the first status")
+        wait_until(functools.partial(each.used, CPU), "the first status")
     space = f"t-{time.time_ns():x}"
     pykube.Namespace(api, {"metadata": {"name": space}}).create()
     for name, replicas in (("web", 2), ("large", 9)):
