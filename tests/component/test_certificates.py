@@ -1,14 +1,12 @@
 """The controller keeps the webhook's Secret and its configuration fitting together."""
 
 import base64
-import logging
 import ssl
 import time
 
 import pytest
 
 from bizrq.controller.certificates import WebhookCertificates
-from bizrq.controller.webhook_forms import ROTATE_ANNOTATION
 from bizrq.domain.rotation import Rules
 from tests.support.certificates import handshake
 from tests.support.clocks import HandClock
