@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import yaml
 
 from bizrq.controller.leader import LEASE_NAME
-from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS, Autoscalers, WebhookSettings
+from bizrq.domain.webhook_routes import ROUTES, route_of
+from bizrq.settings import DEFAULT_TRUSTED_CONTROLLERS, DEFAULT_WEBHOOK_CONFIGURATION, Autoscalers, WebhookSettings
 from bizrq.workloads.registry import built_in, built_in_text
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "bizrq"
@@ -17,6 +19,19 @@ CHART = Path(__file__).resolve().parents[1] / "charts" / "bizrq"
 def test_the_lease_it_gives_a_right_on_is_the_controllers():
     text = (CHART / "templates" / "controller-rbac.yaml").read_text(encoding="utf-8")
     assert f"resourceNames: [{LEASE_NAME}]" in text
+
+
+def test_the_configuration_it_gives_a_right_on_is_the_one_of_the_flag():
+    text = (CHART / "templates" / "controller-rbac.yaml").read_text(encoding="utf-8")
+    assert f"resourceNames: [{DEFAULT_WEBHOOK_CONFIGURATION}]" in text
+
+
+def test_each_entry_of_its_configuration_has_the_route_that_the_controller_knows_by_its_name():
+    text = (CHART / "templates" / "validating-webhook.yaml").read_text(encoding="utf-8")
+    entries = re.findall(r"- name: (\S+)\n +clientConfig:\n.*\"route\" \"(\w+)\"", text)
+    assert len(entries) == text.count("clientConfig:")
+    assert {name: route_of(name) for name, _ in entries} == dict(entries)
+    assert {route for _, route in entries} == set(ROUTES)
 
 
 def test_its_kinds_are_those_of_the_package():

@@ -66,6 +66,7 @@ async def begun(steps):
         "_kopf": steps.part("events"),
         "_resync": steps.part("resync"),
         "_announcer": steps.part("announcer"),
+        "_certificates": steps.part("certificates"),
         "_enforcement": steps.part("enforcement"),
         "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
         "_inventory": SimpleNamespace(
@@ -98,7 +99,7 @@ async def test_no_write_before_the_first_list_of_every_kind(steps):
     assert steps.taken[:10] == [*known, "owners", "pods known"]
     assert set(steps.taken[10:]) == {
         "writes", "leadership", "events", "resync", "gone owners", "definitions", "appearance", "enforcement",
-        "announcer",
+        "announcer", "certificates",
     }  # fmt: skip
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

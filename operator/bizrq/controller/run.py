@@ -13,7 +13,7 @@ import gc
 import logging
 import signal
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bizrq import __version__
 from bizrq.clock import Clock, SystemClock
@@ -28,6 +28,7 @@ from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.reads import CLASSES_URL, DEFINITIONS_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
+from bizrq.cluster.webhook_objects import ApiWebhookObjects
 from bizrq.controller.announcer import Announcer
 from bizrq.controller.appearance import Appearance
 from bizrq.controller.enforcement import Enforcement
@@ -39,14 +40,20 @@ from bizrq.controller.leader import LEASE_NAME, Alone, Elector, Leadership, new_
 from bizrq.controller.resync import Resync
 from bizrq.controller.shown import Showing
 from bizrq.controller.sync import Sync
+from bizrq.domain.rotation import Rules
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import ControllerMetrics
-from bizrq.settings import ControllerSettings
+from bizrq.settings import Certificates, ControllerSettings
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.registry import between, lenders, load_kinds
 
+if TYPE_CHECKING:
+    from bizrq.controller.certificates import WebhookCertificates
+
 __all__ = ["run_controller"]
+
+_DAY_SECONDS: Final = 86_400
 
 _RETRY_SECONDS: Final = 2.0
 _SILENT_SECONDS: Final = 180.0
@@ -189,6 +196,7 @@ class Controller:
             started=self._resync.soon,
             died=metrics.kopf_restarts.inc,
         )
+        self._certificates = self._certificates_over(client)
         self._enforcement = Enforcement(
             settings.webhook_configuration,
             ApiAdmission(client),
@@ -218,6 +226,26 @@ class Controller:
             changed=self._leads,
             failed=self._metrics.lease_failures.inc,
         )
+
+    def _certificates_over(self, client: Client) -> WebhookCertificates | None:
+        settings = self._settings
+        if settings.webhook_secret is None:
+            return None
+        # Here and not above: it brings a library that a controller without this does without.
+        from bizrq.controller.certificates import WebhookCertificates
+
+        objects = ApiWebhookObjects(
+            client,
+            namespace=settings.webhook_secret.namespace,
+            secret=settings.webhook_secret.name,
+            configuration=settings.webhook_configuration,
+        )
+        rules = Rules(
+            lifetime=settings.webhook_certificate_days * _DAY_SECONDS,
+            propagation=settings.webhook_propagation_seconds,
+            certificates=settings.webhook_certificates is Certificates.OPERATOR,
+        )
+        return WebhookCertificates(objects, self._clock, rules, leading=lambda: self._leadership.leading)
 
     def _leads(self, leading: bool) -> None:  # noqa: FBT001  # it is the news
         self._enforcement.soon()
@@ -250,6 +278,8 @@ class Controller:
             group.create_task(self._sync.run(), name="sync")
             group.create_task(self._gone_owners.run(), name="gone owners")
             group.create_task(self._leadership.run(), name="leadership")
+            if self._certificates is not None:
+                group.create_task(self._certificates.run(), name="certificates")
             group.create_task(self._definitions.run(), name=_DEFINITIONS)
             group.create_task(self._appearance.run(), name="appearance")
             group.create_task(self._kopf.run(), name="kopf")

@@ -41,7 +41,10 @@ def routes_over(  # noqa: PLR0917  # everything a handler needs, once
     policy: Policy | None = None,
     refusals: RefusalCounts | None = None,
 ) -> Mapping[str, Handler]:
-    """The handlers by the last part of their path; without a ``policy``, nobody needs a right and all is enforced."""
+    """The handlers by the last part of their path, one for each of ``ROUTES``.
+
+    Without a ``policy``, nobody needs a right and all is enforced.
+    """
     policy = policy or Policy.make(reads, metrics)
     refusals = refusals or RefusalCounts(metrics)
     claiming = Claiming(Committers(store, clock, metrics, gpus))
