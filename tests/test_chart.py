@@ -15,9 +15,11 @@ import yaml
 from bizrq.cli.main import controller, webhook
 from bizrq.controller.leader import LEASE_NAME
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
+from bizrq.domain.webhook_routes import ROUTES, route_of
 from bizrq.settings import (
     DEFAULT_PORT,
     DEFAULT_TRUSTED_CONTROLLERS,
+    DEFAULT_WEBHOOK_CONFIGURATION,
     Autoscalers,
     Certificates,
     ControllerSettings,
@@ -52,6 +54,19 @@ def schema() -> dict[str, Any]:
 def test_the_lease_it_gives_a_right_on_is_the_controllers() -> None:
     rights = (TEMPLATES / "controller-rbac.yaml").read_text(encoding="utf-8")
     assert f"resourceNames: [{LEASE_NAME}]" in rights
+
+
+def test_the_configuration_it_gives_a_right_on_is_the_one_of_the_flag() -> None:
+    rights = (TEMPLATES / "controller-rbac.yaml").read_text(encoding="utf-8")
+    assert f"resourceNames: [{DEFAULT_WEBHOOK_CONFIGURATION}]" in rights
+
+
+def test_each_entry_of_its_configuration_has_the_route_that_the_controller_knows_by_its_name() -> None:
+    configuration = (TEMPLATES / "validating-webhook.yaml").read_text(encoding="utf-8")
+    entries = re.findall(r"- name: (\S+)\n +clientConfig:\n.*\"route\" \"(\w+)\"", configuration)
+    assert len(entries) == configuration.count("clientConfig:")
+    assert {name: route_of(name) for name, _ in entries} == dict(entries)
+    assert {route for _, route in entries} == set(ROUTES)
 
 
 def test_its_kinds_are_those_of_the_package() -> None:
