@@ -26,15 +26,16 @@ from testbed.progress import Progress
 JSON = dict[str, Any]
 CHART: Final = ROOT / "charts" / "bizrq"
 CONFIGURATION: Final = "ValidatingWebhookConfiguration"
+_RIGHTS: Final = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _SECONDS: Final = 60.0
 
 
 def rights(workloads: Sequence[Mapping[str, Any]] = ()) -> list[JSON]:
-    """What the chart installs before any process of bizrq can start, with these kinds beside those that it knows.
+    """The accounts of both processes and what these may do, with these kinds beside those that the chart knows.
 
     Raises HelmFailed, NotAvailable.
     """
-    return [value for value in render(CHART, {"workloads": [*workloads]}) if value["kind"] != CONFIGURATION]
+    return [value for value in render(CHART, {"workloads": [*workloads]}) if value["kind"] in _RIGHTS]
 
 
 def configuration(values: Mapping[str, Any]) -> JSON:
@@ -43,27 +44,35 @@ def configuration(values: Mapping[str, Any]) -> JSON:
     return found
 
 
-def render(chart: Path, values: Mapping[str, Any] | None = None) -> list[JSON]:
-    """All objects that a chart makes of these values. Raises HelmFailed, NotAvailable if there is no such chart."""
+def render(chart: Path, values: Mapping[str, Any] | None = None, *, tests: bool = False) -> list[JSON]:
+    """All objects that a chart makes of these values, without or with those of ``helm test``.
+
+    Raises HelmFailed, NotAvailable if there is no such chart.
+    """
     if not (chart / "Chart.yaml").exists():
         raise NotAvailable(f"this checkout has no {chart.relative_to(ROOT)}: nothing can be installed from it")
-    text = helm(
-        "template", "bizrq", str(chart), f"--namespace={NAMESPACE}", "--values=-", stdin=json.dumps(values or {})
-    )
+    arguments = [f"--namespace={NAMESPACE}", "--values=-", *([] if tests else ["--skip-tests"])]
+    text = helm("template", "bizrq", str(chart), *arguments, stdin=json.dumps(values or {}))
     return [value for value in yaml.safe_load_all(text) if value]
 
 
 @functools.cache
-def _program() -> Path:
-    return build.ensure([PARTS["helm"]], Progress())["helm"] / "helm"
+def _program(part: str) -> Path:
+    return build.ensure([PARTS[part]], Progress())[part] / "helm"
 
 
-def helm(*arguments: str, stdin: str = "") -> str:
-    """What helm prints on stdout; raises HelmFailed with what it says on stderr."""
+def helm(*arguments: str, stdin: str = "", part: str = "helm", kubeconfig: Path | None = None) -> str:
+    """What helm prints on stdout, that of ``part``; raises HelmFailed with what it says on stderr and stdout.
+
+    Without a kubeconfig it finds no cluster.
+    """
     with tempfile.TemporaryDirectory(prefix="bizrq-helm-") as home:  # it shall neither read nor write the user's own
+        environment = {f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")} | {"HOME": home}
+        if kubeconfig:
+            environment["KUBECONFIG"] = str(kubeconfig)
         done = subprocess.run(
-            [_program(), *arguments],
-            env={f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")} | {"HOME": home},
+            [_program(part), *arguments],
+            env=environment,
             input=stdin,
             capture_output=True,
             text=True,
