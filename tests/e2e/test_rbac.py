@@ -1,12 +1,14 @@
 """Which request needs each right of the two processes? What the API server wrote down while they did all they do.
 
-The rights are those of the rendered chart. One that no request used fails here, and so does a request that was forbidden.
-docs/security.md has the table of it.
+The rights are those of the rendered chart. A right that no request used fails here, and so does a request that was
+forbidden. docs/security.md has the table of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import os
 from collections import Counter
@@ -35,7 +37,10 @@ WITHIN = 120.0
 KINDS = load_kinds()
 COUNTED = {each.id for each in KINDS}
 BIZRQS, LEASES = "bizgroupresourcequotas.quota.bizrq.io", "leases.coordination.k8s.io"
+DEFINITIONS, CLASSES = "customresourcedefinitions.apiextensions.k8s.io", "runtimeclasses.node.k8s.io"
+REVIEWS = "subjectaccessreviews.authorization.k8s.io"
 ANY = "each counted kind"
+TRUSTED = "system:serviceaccount:kube-system:job-controller"
 
 WHY = {
     "bizrq-controller": {
@@ -44,12 +49,11 @@ WHY = {
         ("watch", BIZRQS): "to hear of changes",
         ("patch", BIZRQS): "to set the finalizer that keeps the hours of what is deleted, and to take it away",
         ("update", f"{BIZRQS}/status"): "to write the figures",
-        ("list", "customresourcedefinitions.apiextensions.k8s.io"): "to watch them",
-        ("watch", "customresourcedefinitions.apiextensions.k8s.io"): "to count a kind that is installed later",
-        ("get", "customresourcedefinitions.apiextensions.k8s.io"): "to tell a kind that is not installed from one that is "
-        "not served yet",
-        ("list", "runtimeclasses.node.k8s.io"): "to know the overhead of pods",
-        ("watch", "runtimeclasses.node.k8s.io"): "to hear of a new overhead",
+        ("list", DEFINITIONS): "to watch them",
+        ("watch", DEFINITIONS): "to count a kind that is installed later",
+        ("get", DEFINITIONS): "to tell a kind that is not installed from one that is not served yet",
+        ("list", CLASSES): "to know the overhead of pods",
+        ("watch", CLASSES): "to hear of a new overhead",
         ("create", LEASES): "to make the Lease; no right to create can be limited to a name",
         ("get", LEASES): "to see which controller leads, and from where pods were counted",
         ("update", LEASES): "to lead, and to let go",
@@ -61,9 +65,9 @@ WHY = {
         ("get", BIZRQS): "to read the figures that a review goes by",
         ("list", BIZRQS): "to find the children of one that is changed or deleted, and the name that was meant",
         ("update", f"{BIZRQS}/status"): "to claim what is granted",
-        ("create", "subjectaccessreviews.authorization.k8s.io"): "to ask whether somebody may use a group, or grant from it",
+        ("create", REVIEWS): "to ask whether somebody may use a group, or grant from it",
         ("get", "namespaces"): "to see whether one requires a label, or only warns",
-        ("get", "runtimeclasses.node.k8s.io"): "to know the overhead of pods",
+        ("get", CLASSES): "to know the overhead of pods",
         ("get", ANY): "to see whose child something is, and what is scaled",
         ("list", ANY): "to see that nothing demands anything of a group that is deleted, and which Rollouts refer to a "
         "Deployment",
@@ -98,11 +102,29 @@ def test_it_is_said_of_each_right_what_it_is_needed_for(rights):
 
 
 def test_each_counted_kind_has_the_same_rights(rights):
-    for account in WHY:
+    for account, reasons in WHY.items():
         given = {(right.verb, right.resource) for right in rights if right.account == account}
-        for verb, what in WHY[account]:
+        for verb, what in reasons:
             if what == ANY:
                 assert {resource for verb_, resource in given if verb_ == verb} >= COUNTED
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"apiGroups": ["*"], "resources": ["pods"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["*"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]},
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
+    ],
+)
+def test_a_rule_that_gives_whatever_there_is_would_be_found(rule):
+    role = {"kind": "ClusterRole", "metadata": {"name": "one"}, "rules": [rule]}
+    subject = {"kind": "ServiceAccount", "name": "bizrq-webhook", "namespace": NAMESPACE}
+    binding = {"kind": "ClusterRoleBinding", "metadata": {"name": "one"}, "subjects": [subject],
+               "roleRef": {"kind": "ClusterRole", "name": "one"}}  # fmt: skip
+    with pytest.raises(ValueError, match="whatever there is"):
+        rights_of([role, binding])
 
 
 # --- what the processes do -------------------------------------------------------------------------------------------
@@ -128,9 +150,7 @@ def manifests():
         known[version, kind] = {
             "apiVersion": version, "kind": kind, "metadata": {**metadata, "name": kind.lower()}, "spec": spec,
         }  # fmt: skip
-    return {
-        each.id: known[f"{each.group}/{each.version}" if each.group else each.version, each.kind] for each in KINDS
-    }
+    return {each.id: known[f"{each.group}/{each.version}" if each.group else each.version, each.kind] for each in KINDS}
 
 
 class Doing:
@@ -151,10 +171,15 @@ class Doing:
         self.kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={file}" for file in files))
 
     def make_groups(self):
-        for name, parent, cores in (("corp", "", 900), ("team", "corp", 300), ("other", "corp", 300), ("empty", "corp", 9)):
+        for name, parent, cores in (
+            ("corp", "", 900),
+            ("team", "corp", 300),
+            ("other", "corp", 300),
+            ("empty", "corp", 9),
+        ):
             made = bizrq(self.api, name, {CPU: str(cores), "cash/limits.cpu": str(cores)}, parent=parent)
             made.create()
-            wait_until(lambda made=made: made.used(CPU), f"{name} is counted", WITHIN)
+            wait_until(functools.partial(made.used, CPU), f"{name} is counted", WITHIN)
 
     def make_workloads(self):
         """One of each kind, and a Deployment whose pods have an overhead; what the API server made of each."""
@@ -209,11 +234,8 @@ class Doing:
             assert is_refused(kind.id, each["metadata"]["name"])
 
     def delete_a_group(self):
-        """One that nothing demands anything of, and one under which something does."""
+        """One that nothing demands anything of: that must be found out, of each kind."""
         self.kubectl("delete", "bizrq", "empty", "--wait=true")
-
-
-TRUSTED = "system:serviceaccount:kube-system:job-controller"
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +268,17 @@ def requests(bed, rights):
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not unused(), "each right is used", WITHIN)
     return used(rights, cluster.audit())
+
+
+def test_a_right_that_nobody_needs_would_be_found(bed, requests):
+    cluster, _ = bed
+    (one,) = (right for right in requests if right.resource == f"{BIZRQS}/status" and right.account == "bizrq-webhook")
+    others = [
+        dataclasses.replace(one, **field)
+        for field in ({"verb": "patch"}, {"resource": BIZRQS}, {"name": "nobody"}, {"role": "Role bizrq-webhook"},
+                      {"account": "bizrq-controller"})
+    ]  # fmt: skip
+    assert set(map(len, used(others, cluster.audit()).values())) == {0}
 
 
 def test_each_right_is_used_by_a_request(requests):

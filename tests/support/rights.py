@@ -1,7 +1,7 @@
 """Which rights does the chart give to the processes, and which request used which?
 
-The rights are those of the rendered chart, one for each group, resource, verb and name. That a request used a right, the
-API server says itself: its audit log names the role by which it allowed it.
+The rights are those of the rendered chart, one for each group, resource, verb and name. Which request used one, the API
+server says itself: its audit log names the role by which it allowed it.
 """
 
 from __future__ import annotations
