@@ -258,8 +258,8 @@ def bed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def requests(bed, rights):
-    """The requests that used each right, once each right has been used, or should have been."""
+def heard(bed, rights):
+    """All requests, and those that used each right, once each right has been used, or should have been."""
     cluster, _ = bed
 
     def unused():
@@ -267,18 +267,25 @@ def requests(bed, rights):
 
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not unused(), "each right is used", WITHIN)
-    return used(rights, cluster.audit())
+    events = cluster.audit()
+    return events, used(rights, events)
 
 
-def test_a_right_that_nobody_needs_would_be_found(bed, requests):
-    cluster, _ = bed
+@pytest.fixture(scope="module")
+def requests(heard):
+    """The requests that used each right."""
+    return heard[1]
+
+
+def test_a_right_that_nobody_needs_would_be_found(heard):
+    events, requests = heard
     (one,) = (right for right in requests if right.resource == f"{BIZRQS}/status" and right.account == "bizrq-webhook")
     others = [
         dataclasses.replace(one, **field)
         for field in ({"verb": "patch"}, {"resource": BIZRQS}, {"name": "nobody"}, {"role": "Role bizrq-webhook"},
                       {"account": "bizrq-controller"})
     ]  # fmt: skip
-    assert set(map(len, used(others, cluster.audit()).values())) == {0}
+    assert set(map(len, used(others, events).values())) == {0}
 
 
 def test_each_right_is_used_by_a_request(requests):
@@ -287,16 +294,16 @@ def test_each_right_is_used_by_a_request(requests):
     assert [str(right) for right, events in requests.items() if not events] == []
 
 
-def test_no_request_is_forbidden(bed, requests):
-    cluster, _ = bed
-    assert forbidden(cluster.audit()) == []
+def test_no_request_is_forbidden(heard):
+    events, _ = heard
+    assert forbidden(events) == []
 
 
-def test_what_is_given_to_everybody_is_discovery_alone(bed, requests):
+def test_what_is_given_to_everybody_is_discovery_alone(heard):
     """Whatever else was allowed, a role of the chart allowed it."""
-    cluster, _ = bed
+    all_events, requests = heard
     ours = {event["auditID"] for events in requests.values() for event in events}
-    others = {request_of(event) for event in cluster.audit() if event["auditID"] not in ours}
+    others = {request_of(event) for event in all_events if event["auditID"] not in ours}
     assert {each for each in others if not each.startswith(("get /api", "get /version"))} == set()
 
 

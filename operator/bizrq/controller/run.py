@@ -232,6 +232,7 @@ class Controller:
             group.create_task(self._leadership.run(), name="leadership")
             group.create_task(self._definitions.run(), name="customresourcedefinitions")
             group.create_task(self._appearance.run(), name="appearance")
+            await self._appearance.looked.wait()  # kopf must not miss what comes while it looks for its resources
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._resync.run(), name="resync")
 
