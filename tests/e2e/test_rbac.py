@@ -322,6 +322,14 @@ def test_the_processes_run_under_accounts_of_their_own(bed):
         assert info["uid"], "it is a ServiceAccount that is stored"
 
 
+def test_a_request_that_is_forbidden_would_be_found(bed, heard):
+    """The last one here: it is in the log from now on."""
+    cluster, _ = bed
+    with pytest.raises(KubectlFailed, match="forbidden"):
+        cluster.kubectl("get", "--raw=/api/v1/secrets", user="bizrq-webhook")
+    assert forbidden(cluster.audit()) == ["list /api/v1/secrets"]
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
