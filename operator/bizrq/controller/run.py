@@ -232,9 +232,9 @@ class Controller:
             group.create_task(self._leadership.run(), name="leadership")
             group.create_task(self._definitions.run(), name="customresourcedefinitions")
             group.create_task(self._appearance.run(), name="appearance")
+            group.create_task(self._resync.run(), name="resync")
             await self._appearance.looked.wait()  # kopf must not miss what comes while it looks for its resources
             group.create_task(self._kopf.run(), name="kopf")
-            group.create_task(self._resync.run(), name="resync")
 
     async def _kinds_changed(self) -> None:
         """The cluster has other kinds than before: watch and list these. Raises ``ClusterError``."""
