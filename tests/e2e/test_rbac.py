@@ -18,11 +18,11 @@ import pytest
 import yaml
 
 from bizrq.workloads.registry import load_kinds
-from testbed import chart, definitions, identities
+from testbed import admission, chart, definitions, identities
 from testbed.cluster import Cluster
 from testbed.errors import KubectlFailed
 from testbed.identities import NAMESPACE
-from tests.support.bizrqs import bizrq
+from tests.support.bizrqs import Bizrq, bizrq
 from tests.support.instants import CPU
 from tests.support.kube import client, wait_until
 from tests.support.rights import forbidden, request_of, rights_of, used
@@ -38,6 +38,8 @@ KINDS = load_kinds()
 COUNTED = {each.id for each in KINDS}
 BIZRQS, LEASES = "bizgroupresourcequotas.quota.bizrq.io", "leases.coordination.k8s.io"
 DEFINITIONS, CLASSES = "customresourcedefinitions.apiextensions.k8s.io", "runtimeclasses.node.k8s.io"
+CONFIGURATIONS = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+EVENTS, SECRETS = "events.events.k8s.io", "secrets"
 REVIEWS = "subjectaccessreviews.authorization.k8s.io"
 ANY = "each counted kind"
 TRUSTED = "system:serviceaccount:kube-system:job-controller"
@@ -54,6 +56,12 @@ WHY = {
         ("get", DEFINITIONS): "to tell a kind that is not installed from one that is not served yet",
         ("list", CLASSES): "to know the overhead of pods",
         ("watch", CLASSES): "to hear of a new overhead",
+        ("create", EVENTS): "to tell of what has happened to a group, there and where its workloads are",
+        ("patch", EVENTS): "to tell that it has happened again",
+        ("get", CONFIGURATIONS): "to see whether the API server asks the webhook, and how",
+        ("patch", CONFIGURATIONS): "to tell the API server of a new certificate and of a new token",
+        ("get", SECRETS): "to see which certificate and which token the webhook has",
+        ("update", SECRETS): "to give it new ones",
         ("create", LEASES): "to make the Lease; no right to create can be limited to a name",
         ("get", LEASES): "to see which controller leads, and from where pods were counted",
         ("update", LEASES): "to lead, and to let go",
@@ -170,6 +178,24 @@ class Doing:
         files = [file for name in definitions.SOURCES for file in definitions.files(name)]
         self.kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={file}" for file in files))
 
+    def asked(self, verb, resource):
+        """Whether this was asked of the API server already."""
+        return any(
+            each["verb"] == verb and (each.get("objectRef") or {}).get("resource") == resource
+            for each in self.cluster.audit()
+        )
+
+    def have_a_certificate_made(self):
+        """In the Secret that the chart makes, for the configuration that it makes; nobody is asked by it yet."""
+        configuration = chart.configuration({"webhook": {"pathToken": "t" * 32}})
+        for each in configuration["webhooks"]:
+            del each["clientConfig"]["service"]["path"]
+        metadata = {"name": "bizrq-webhook", "namespace": NAMESPACE}
+        self.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}, configuration)
+        resource = CONFIGURATIONS.partition(".")[0]
+        wait_until(lambda: self.asked("patch", resource), "the configuration is patched", WITHIN)
+        admission.uninstall(self.kubectl)
+
     def make_groups(self):
         for name, parent, cores in (
             ("corp", "", 900),
@@ -233,9 +259,33 @@ class Doing:
         for kind, each in zip(KINDS, stored, strict=True):
             assert is_refused(kind.id, each["metadata"]["name"])
 
+    def lower_and_raise_a_group(self):
+        """It is over quota, and then it is not: both is told of."""
+        team = Bizrq.objects(self.api).get(name="team")
+        for cores, over in (("1", "True"), ("300", "False")):
+            team.reload()
+            team.patch({"spec": {"hard": {CPU: cores}}})
+            wait_until(functools.partial(_says, team, cores, over), f"{cores} cores are told of", WITHIN)
+
+    def lower_and_raise_it_until_it_is_told_again(self):
+        """Not sooner than half a minute after the first time."""
+
+        def is_told_again():
+            self.lower_and_raise_a_group()
+            return self.asked("patch", "events")
+
+        wait_until(is_told_again, "it is told again", WITHIN)
+
     def delete_a_group(self):
         """One that nothing demands anything of: that must be found out, of each kind."""
         self.kubectl("delete", "bizrq", "empty", "--wait=true")
+
+
+def _says(team, cores, over):
+    """Whether its status is of so many cores, and says so of OverQuota."""
+    status = team.status()
+    told = {each["type"]: each["status"] for each in status["conditions"]}
+    return status["hard"][CPU] == cores and told["OverQuota"] == over
 
 
 @pytest.fixture(scope="module")
@@ -244,16 +294,21 @@ def bed(tmp_path_factory):
         Cluster(tmp_path_factory.mktemp("rbac"), audited=True) as cluster,
         client(cluster.kubeconfig) as api,
     ):
-        controller = cluster.start_operator(["--resync-seconds=5"], lease_namespace=NAMESPACE)
+        controller = cluster.start_operator(
+            ["--resync-seconds=5", f"--webhook-secret={NAMESPACE}/bizrq-webhook"], lease_namespace=NAMESPACE
+        )
         with cluster.start_webhooks(count=1) as webhooks:
             doing = Doing(cluster, api)
             doing.install_the_kinds_of_other_projects()
+            doing.have_a_certificate_made()
             webhooks.install()
             doing.make_groups()
             stored = doing.make_workloads()
+            doing.lower_and_raise_a_group()
             doing.have_a_controller_make_children(stored)
             doing.move_workloads_in_vain(stored)
             doing.delete_a_group()
+            doing.lower_and_raise_it_until_it_is_told_again()
             yield cluster, [controller, *webhooks.replicas]
 
 
