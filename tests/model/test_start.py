@@ -65,6 +65,8 @@ async def begun(steps):
         "_gone_owners": SimpleNamespace(begin=steps.owners, run=steps.part("gone owners").run),
         "_kopf": steps.part("events"),
         "_resync": steps.part("resync"),
+        "_announcer": steps.part("announcer"),
+        "_enforcement": steps.part("enforcement"),
         "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
         "_inventory": SimpleNamespace(
             bizrqs_listed=lambda *_: None,
@@ -94,7 +96,9 @@ async def test_no_write_before_the_first_list_of_every_kind(steps):
         steps.may_go_on = asyncio.Event()
         await until_idle()
     assert steps.taken[:10] == [*known, "owners", "pods known"]
-    assert set(steps.taken[10:]) == {"writes", "leadership", "resync", "gone owners", "definitions", "appearance"}
+    assert set(steps.taken[10:]) == {
+        "writes", "leadership", "resync", "gone owners", "definitions", "appearance", "enforcement", "announcer",
+    }  # fmt: skip
     steps.may_go_on.set()
     await until_idle()
     assert steps.taken[-1] == "events", "of what kopf does not find somebody else will tell"
