@@ -222,6 +222,7 @@ MAY = {
         "bizgroupresourcequotas.quota.bizrq.io": {"get", "list", "watch", "patch"},
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
         "customresourcedefinitions.apiextensions.k8s.io": {"get", "list", "watch"},
+        "events.events.k8s.io": {"create", "patch"},
         "runtimeclasses.node.k8s.io": {"list", "watch"},
         "validatingwebhookconfigurations.admissionregistration.k8s.io": {"get"},
         **{each.id: {"get", "list", "watch"} for each in KINDS},
