@@ -6,6 +6,7 @@ state.json      what the supervisor started, and how it ended
 testbed.json    the line that ``up`` printed
 kubeconfig      the admin's; kubeconfigs/ has the others
 webhooks/       a folder for each start of webhooks: the token of their path, their certificates
+audit/          what is audited, where it is, and the log of it
 logs/           one file a process; the only thing that can outlive ``down``
 """
 
@@ -29,7 +30,8 @@ DESCRIPTION = "testbed.json"
 LOGS = "logs"
 TARGETS = "targets"
 WEBHOOKS = "webhooks"
-_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS)
+AUDIT = "audit"
+_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS, AUDIT)
 _KNOWN = frozenset(
     {
         LOCK,
