@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from bizrq.workloads.registry import load_kinds
-from testbed import chart, definitions, identities
+from testbed import admission, chart, definitions, identities
 from testbed.cluster import Cluster
 from testbed.errors import KubectlFailed
 from testbed.identities import NAMESPACE
@@ -39,7 +39,7 @@ COUNTED = {each.id for each in KINDS}
 BIZRQS, LEASES = "bizgroupresourcequotas.quota.bizrq.io", "leases.coordination.k8s.io"
 DEFINITIONS, CLASSES = "customresourcedefinitions.apiextensions.k8s.io", "runtimeclasses.node.k8s.io"
 CONFIGURATIONS = "validatingwebhookconfigurations.admissionregistration.k8s.io"
-EVENTS = "events.events.k8s.io"
+EVENTS, SECRETS = "events.events.k8s.io", "secrets"
 REVIEWS = "subjectaccessreviews.authorization.k8s.io"
 ANY = "each counted kind"
 TRUSTED = "system:serviceaccount:kube-system:job-controller"
@@ -59,6 +59,9 @@ WHY = {
         ("create", EVENTS): "to tell of what has happened to a group, there and where its workloads are",
         ("patch", EVENTS): "to tell that it has happened again",
         ("get", CONFIGURATIONS): "to see whether the API server asks the webhook, and how",
+        ("patch", CONFIGURATIONS): "to tell the API server of a new certificate and of a new token",
+        ("get", SECRETS): "to see which certificate and which token the webhook has",
+        ("update", SECRETS): "to give it new ones",
         ("create", LEASES): "to make the Lease; no right to create can be limited to a name",
         ("get", LEASES): "to see which controller leads, and from where pods were counted",
         ("update", LEASES): "to lead, and to let go",
@@ -182,6 +185,17 @@ class Doing:
             for each in self.cluster.audit()
         )
 
+    def have_a_certificate_made(self):
+        """In the Secret that the chart makes, for the configuration that it makes; nobody is asked by it yet."""
+        configuration = chart.configuration({"webhook": {"pathToken": "t" * 32}})
+        for each in configuration["webhooks"]:
+            del each["clientConfig"]["service"]["path"]
+        metadata = {"name": "bizrq-webhook", "namespace": NAMESPACE}
+        self.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}, configuration)
+        resource = CONFIGURATIONS.partition(".")[0]
+        wait_until(lambda: self.asked("patch", resource), "the configuration is patched", WITHIN)
+        admission.uninstall(self.kubectl)
+
     def make_groups(self):
         for name, parent, cores in (
             ("corp", "", 900),
@@ -280,10 +294,13 @@ def bed(tmp_path_factory):
         Cluster(tmp_path_factory.mktemp("rbac"), audited=True) as cluster,
         client(cluster.kubeconfig) as api,
     ):
-        controller = cluster.start_operator(["--resync-seconds=5"], lease_namespace=NAMESPACE)
+        controller = cluster.start_operator(
+            ["--resync-seconds=5", f"--webhook-secret={NAMESPACE}/bizrq-webhook"], lease_namespace=NAMESPACE
+        )
         with cluster.start_webhooks(count=1) as webhooks:
             doing = Doing(cluster, api)
             doing.install_the_kinds_of_other_projects()
+            doing.have_a_certificate_made()
             webhooks.install()
             doing.make_groups()
             stored = doing.make_workloads()
