@@ -46,6 +46,7 @@ _KNOWN = frozenset(
         "kubectl-cache",
         "prometheus",
         "prometheus.yml",
+        "alerts.yaml",
         *_FOLDERS,
     }
 )
