@@ -14,13 +14,16 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 
 __all__ = ["DEFAULT_GATHER_SECONDS", "DEFAULT_METRICS_PORT", "DEFAULT_RESYNC_SECONDS", "ControllerSettings"]
 __all__ += ["DEFAULT_DRAIN_SECONDS", "DEFAULT_PORT", "DEFAULT_WEBHOOK_METRICS_PORT", "WebhookSettings"]
-__all__ += ["DEFAULT_TRUSTED_CONTROLLERS", "Autoscalers", "Mode"]
+__all__ += ["DEFAULT_TRUSTED_CONTROLLERS", "DEFAULT_WEBHOOK_CONFIGURATION", "Autoscalers", "Mode"]
 
 DEFAULT_RESYNC_SECONDS: Final = 300.0
 """Every status is recomputed and written at least this often [R2]."""
 
 DEFAULT_GATHER_SECONDS: Final = 0.25
 """How long events of one bizrq are gathered into one write [R1]: within 0.2 and 0.5 s."""
+
+DEFAULT_WEBHOOK_CONFIGURATION: Final = "bizrq"
+"""As the chart calls it."""
 
 DEFAULT_METRICS_PORT: Final = 8080
 
@@ -75,6 +78,8 @@ class ControllerSettings:
     lease_namespace: str | None = None
     """Where the Lease of the leader is; "" is nowhere: this controller works, whoever else does. None: that of the pod
     this runs in, and nowhere outside of a cluster [R4]."""
+    webhook_configuration: str = DEFAULT_WEBHOOK_CONFIGURATION
+    """The ValidatingWebhookConfiguration of which is watched whether it is in force; "": of none."""
 
 
 @dataclass(frozen=True, slots=True)

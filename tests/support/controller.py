@@ -13,6 +13,7 @@ import msgspec
 
 from bizrq.cluster.objects import Owned
 from bizrq.cluster.objects import Pod as PodObject
+from bizrq.controller.shown import show_bizrqs
 from bizrq.controller.sync import Sync
 from bizrq.domain.bizrq import read_bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
@@ -138,6 +139,10 @@ class Controller:
             self.workload(raw)
 
     # --- what it does ---
+
+    def show(self) -> None:
+        """Bring the series of bizrqs up to date, as before a scrape."""
+        show_bizrqs(self.inventory, self.metrics, self.clock.now(), leading=self.leading)
 
     async def write(self, name: str, *, always: bool = True) -> JSON:
         """One refresh; the stored status after it."""

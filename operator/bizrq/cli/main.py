@@ -24,6 +24,7 @@ from bizrq.settings import (
     DEFAULT_PORT,
     DEFAULT_RESYNC_SECONDS,
     DEFAULT_TRUSTED_CONTROLLERS,
+    DEFAULT_WEBHOOK_CONFIGURATION,
     DEFAULT_WEBHOOK_METRICS_PORT,
     Autoscalers,
     ControllerSettings,
@@ -170,11 +171,19 @@ def main() -> None:
     help="The namespace of the Lease by which one of several controllers works and the others stand by; empty for "
     "none. By default, that of the pod this runs in, and none outside of a cluster.",
 )
+@_option(
+    "--webhook-configuration",
+    default=DEFAULT_WEBHOOK_CONFIGURATION,
+    metavar="NAME",
+    help="The ValidatingWebhookConfiguration of which bizrq_enforcement_active tells whether it is in force; empty for "
+    "none.",
+)
 @_shared_options(metrics_port=DEFAULT_METRICS_PORT, reviews=False)
 def controller(  # noqa: PLR0917  # click calls by name
     resync_seconds: float,
     gather_seconds: float,
     lease_namespace: str | None,
+    webhook_configuration: str,
     metrics_port: int,
     workloads: Path | None,
     gpu_resources: GpuResources,
@@ -198,6 +207,7 @@ def controller(  # noqa: PLR0917  # click calls by name
         workloads=workloads,
         gpus=gpu_resources,
         lease_namespace=lease_namespace,
+        webhook_configuration=webhook_configuration,
     )
     with _errors_told("controller"):
         try:

@@ -22,6 +22,7 @@ from bizrq.controller.drift import Drift
 from bizrq.controller.farewell import FINALIZER, Farewell, is_leaving
 from bizrq.controller.leftovers import Memory
 from bizrq.controller.moves import Moves
+from bizrq.controller.over_admissions import OverAdmissions
 from bizrq.controller.pods_seen import PodsSeen
 from bizrq.controller.settlement import Settlement
 from bizrq.controller.strangers import Strangers
@@ -89,6 +90,7 @@ class Sync(Wakes):
         """Whose charges wait for the view of pods, or for the end of pods that wake nobody [P5]."""
         self._list_anew, self._leading = list_anew, leading
         self._drift = Drift(metrics)
+        self._over_admissions = OverAdmissions(lambda name: inventory().bizrqs.get(name), metrics)  # noqa: PLW0108
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
         self._farewell = Farewell(store)
         self._moves = Moves(inventory, store, reads)
@@ -201,6 +203,7 @@ class Sync(Wakes):
             drifted = self._drift.found(bizrq, status)
             if not (always or drifted or has_news(bizrq, status, counted)):
                 self._drift.remember(bizrq)
+                self._over_admissions.look(bizrq, bizrq.status)
                 self._agrees(bizrq, counted)
                 return True
             if not self._is_trusted(bizrq):
@@ -216,6 +219,7 @@ class Sync(Wakes):
         self._metrics.status_writes.labels("stored").inc()
         self._metrics.claims_settled.inc(len(settled))
         self._drift.remember(stored)
+        self._over_admissions.look(bizrq, stored.status)
         self._inventory().put_bizrq(stored, ours=True)
         self._agrees(stored, counted)
         return True
@@ -350,6 +354,7 @@ class Sync(Wakes):
 
     def _forget(self, name: str) -> None:
         self._drift.forget(name)
+        self._over_admissions.forget(name)
         self._inventory().workloads.forget_before(name)
         self._unsure.discard(name)
         self._settlement.forget(name)

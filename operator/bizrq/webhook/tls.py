@@ -10,14 +10,24 @@ import contextlib
 import os
 import ssl
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bizrq.webhook.files import Held
+from bizrq.webhook.validity import not_after
 
 __all__ = ["Certificate"]
 
 _PEM: Final = b"-----BEGIN "
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What was made of the files."""
+
+    context: ssl.SSLContext
+    not_after: int
 
 
 class Certificate:
@@ -31,13 +41,18 @@ class Certificate:
         """For a server. It has no certificate itself, and hands each connection to the newest context."""
         self.context.sni_callback = self._hand_on
 
+    @property
+    def not_after(self) -> int:
+        """The instant at which the certificate that is shown ends, in seconds since 1970."""
+        return self._held.value.not_after
+
     def refresh(self) -> None:
         """Read the files again if they changed."""
         self._held.refresh()
 
     def _hand_on(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         # OpenSSL calls this for every ClientHello, also where the client names no server.
-        connection.context = self._held.value
+        connection.context = self._held.value.context
 
 
 def _context(*, clients: bool) -> ssl.SSLContext:
@@ -50,7 +65,7 @@ def _context(*, clients: bool) -> ssl.SSLContext:
     return context
 
 
-def _make(contents: Sequence[bytes]) -> ssl.SSLContext:
+def _make(contents: Sequence[bytes]) -> _Shown:
     certificate, key, *authorities = contents
     context = _context(clients=bool(authorities))
     for name, content in zip(("certificate", "key", "client authority"), contents, strict=False):
@@ -70,7 +85,7 @@ def _make(contents: Sequence[bytes]) -> ssl.SSLContext:
     except ssl.SSLError as error:
         msg = f"the client authority is broken: {error}"
         raise ValueError(msg) from error
-    return context
+    return _Shown(context, not_after(certificate))
 
 
 @contextlib.contextmanager
