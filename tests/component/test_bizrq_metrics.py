@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+import aiohttp
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -91,6 +92,11 @@ def test_names_of_keys_are_written_so_that_they_are_read_back(controller, series
     assert series()["bizrq_hard", "gpu", "requests.nvidia.com/mig-1g.5gb"] == 1
 
 
+async def scraped(port):
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as response:
+        return await response.text()
+
+
 async def test_a_scrape_brings_the_metrics_up_to_date_and_is_made_beside_everything_else():
     """The loop goes on while a long list of series is written down."""
     metrics = ControllerMetrics()
@@ -108,8 +114,10 @@ async def test_a_scrape_brings_the_metrics_up_to_date_and_is_made_beside_everyth
 
     metrics.registry.register(Slow())
     server = HealthServer(0, metrics.registry, live={}, ready={}, collect=lambda: metrics.leader.set(1))
-    scrape = asyncio.create_task(server._metrics(None))
+    await server.start()
+    scrape = asyncio.create_task(scraped(server.port))
     await asyncio.wait_for(began.wait(), 10)
     assert not scrape.done()
     may_end.set()
-    assert b"\nbizrq_leader 1.0\n" in (await scrape).body
+    assert "\nbizrq_leader 1.0\n" in await scrape
+    await server.stop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ class ApiServer:
     """What admission is configured, and answers; asked by whom and how often."""
 
     def __init__(self):
-        self.stored = configuration()
-        self.answer = REFUSED
-        self.tried = []
+        self.stored: Any = configuration()
+        self.answer: Any = REFUSED
+        self.tried: list[str] = []
 
     async def configuration(self, name):
         assert name == "bizrq"

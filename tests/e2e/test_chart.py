@@ -223,6 +223,7 @@ MAY = {
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
         "customresourcedefinitions.apiextensions.k8s.io": {"get", "list", "watch"},
         "runtimeclasses.node.k8s.io": {"list", "watch"},
+        "validatingwebhookconfigurations.admissionregistration.k8s.io": {"get"},
         **{each.id: {"get", "list", "watch"} for each in KINDS},
     },
     "bizrq-webhook": {

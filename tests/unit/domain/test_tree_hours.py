@@ -94,13 +94,12 @@ def test_what_is_spent_now_is_what_used_grows_by(tree: Tree, since: int) -> None
     top, children = grown(tree)
     now = NOW + since
     risen = used_hours(top, CPU, now + 3600, children) - used_hours(top, CPU, now, children)
-    overruns = [children("top"), *map(children, (each.name for each in children("top")))]
-    rounded = 3600 * sum(map(len, overruns))  # each of what they take is in whole thousandths of an hour
+    below = [*children("top"), *(kid for child in children("top") for kid in children(child.name))]
+    rounded = 3600 * len(below)  # each of what they take is in whole thousandths of an hour
     assert spent_now(top, CPU, now, children) * 3600 <= risen + rounded
     if not any(
         used_up_from(each, f"cash/{CPU}", now, now + 3600, children) or _shows_more(each, now, children)
-        for group in overruns
-        for each in group
+        for each in below
     ):
         assert abs(spent_now(top, CPU, now, children) * 3600 - risen) <= rounded
 
