@@ -1,7 +1,7 @@
 """Do the shipped alerts fire, keep silent and resolve, on what a real Prometheus sees of the real processes?
 
-Durations of the rules are divided by 60, so that minutes take seconds; thresholds are as shipped. Each alert by itself is
-proven in tests/alerts.
+Durations of the rules are divided by 60, so that minutes take seconds; thresholds are as shipped. Each alert by itself
+is proven in tests/alerts.
 """
 
 from __future__ import annotations
@@ -46,13 +46,17 @@ class Watched:
     cluster: Cluster
     api: pykube.HTTPClient
     url: str
-    since: float
 
     def ask(self, path: str, **params: str) -> Any:
         """What Prometheus answers."""
         answer = requests.get(f"{self.url}/api/v1/{path}", params=params, timeout=30)
         answer.raise_for_status()
         return answer.json()["data"]
+
+    def value(self, query: str) -> float | None:
+        """The value of a query that finds one series; None while there is none."""
+        found = self.ask("query", query=query)["result"]
+        return float(found[0]["value"][1]) if found else None
 
     def states(self, name: str, group: str = "") -> list[str]:
         """The states of an alert now, of one group where that is named."""
@@ -86,7 +90,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         client(cluster.kubeconfig) as api,
     ):
         cluster.load_rules(faster(metrics.ALERTS.read_text(encoding="utf-8")))
-        found = Watched(cluster, api, cluster.description["prometheus_url"], time.time())
+        found = Watched(cluster, api, cluster.description["prometheus_url"])
         wait_until(lambda: rule(found, "BizrqMeterAbsent")["duration"] == 300 / FASTER, "the rules are taken over")
         yield found
 
@@ -105,20 +109,15 @@ def zone_in_the_morning() -> str:
     return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
 
 
-def root_with_a_day(watched: Watched, name: str, core_seconds: float | None) -> tuple[Any, int]:
-    """A root with so many core-seconds a day, by default as many as one core needs; and when that day ends."""
+def root_with_a_day(watched: Watched, name: str, core_seconds: float | None = None) -> None:
+    """A root with so many core-seconds a day, by default as many as one core needs to its end."""
     made = bizrq(watched.api, name, {"cash/limits.cpu": "1000"})
     made.obj["spec"]["cashPeriod"] = {"every": "Day", "timeZone": zone_in_the_morning()}
     made.create()
-
-    def end() -> float | None:
-        (found,) = watched.ask("query", query=f'bizrq_cash_period_end_timestamp_seconds{{bizrq="{name}"}}')["result"] or (None,)
-        return None if found is None else float(found["value"][1])
-
-    ends = int(wait_until(end, "the period of the group is scraped"))
+    end = f'bizrq_cash_period_end_timestamp_seconds{{bizrq="{name}"}}'
+    ends = wait_until(lambda: watched.value(end), "the period of the group is scraped")
     budget = ends - time.time() if core_seconds is None else core_seconds
     made.patch({"spec": {"hard": {"cash/limits.cpu": f"{budget / 3600:.3f}"}}})
-    return made, ends
 
 
 def cores(watched: Watched, group: str, count: int) -> pykube.Deployment:
@@ -135,8 +134,8 @@ def cores(watched: Watched, group: str, count: int) -> pykube.Deployment:
     return made
 
 
-def test_fast_spend_burns_then_exhausts_and_is_over_when_scaled_to_zero_and_a_spend_at_plan_is_silent(watched: Watched) -> None:
-    root_with_a_day(watched, "at-plan", None)
+def test_fast_spend_burns_exhausts_and_is_over_at_zero_while_a_spend_at_plan_is_silent(watched: Watched) -> None:
+    root_with_a_day(watched, "at-plan")
     cores(watched, "at-plan", 1)
     root_with_a_day(watched, "too-fast", FAST_CORE_SECONDS)
     spending = cores(watched, "too-fast", FAST_CORES)
@@ -150,7 +149,7 @@ def test_fast_spend_burns_then_exhausts_and_is_over_when_scaled_to_zero_and_a_sp
     assert had["BizrqCashBurnFast"] == ["pending", "firing"]
     assert had["BizrqCashExhausted"] == ["pending", "firing"]
     assert watched.had("at-plan") == {}
-    assert watched.ask("query", query='bizrq_cash_spend{bizrq="at-plan"}')["result"][0]["value"][1] == "1"
+    assert watched.value('bizrq_cash_spend{bizrq="at-plan"}') == 1
 
 
 def test_webhooks_that_are_killed_are_alerted_within_a_minute_or_so(watched: Watched) -> None:
