@@ -537,13 +537,13 @@ def test_prometheus_asks_the_operator_and_one_that_came_later(full: Cluster) -> 
 
 def test_prometheus_has_the_rules_that_are_shipped(full: Cluster) -> None:
     """What they say is proven in tests/alerts, and on real processes in test_alerts.py."""
-    shipped = yaml.safe_load(metrics.ALERTS.read_text(encoding="utf-8"))["groups"]
+    groups = yaml.safe_load(metrics.ALERTS.read_text(encoding="utf-8"))["groups"]
+    shipped = {(rule.get("alert") or rule["record"], "ok") for group in groups for rule in group["rules"]}
 
     def healthy() -> bool:
-        url = f"{full.description['prometheus_url']}/api/v1/rules"
-        groups = requests.get(url, timeout=10).json()["data"]["groups"]
-        rules = [(rule["name"], rule["health"]) for group in groups for rule in group["rules"]]
-        return rules == [(rule.get("alert") or rule["record"], "ok") for group in shipped for rule in group["rules"]]
+        answer = requests.get(f"{full.description['prometheus_url']}/api/v1/rules", timeout=10)
+        groups = answer.json()["data"]["groups"]
+        return {(rule["name"], rule["health"]) for group in groups for rule in group["rules"]} == shipped
 
     wait_until(healthy, "all rules were evaluated without an error")
 
