@@ -70,6 +70,21 @@ async def test_what_a_webhook_grants_above_hard_is_found(controller):
     assert over(controller) == 1
 
 
+async def test_it_is_found_where_the_status_says_it_already_and_is_not_written_anew(controller):
+    """More was used before, so no condition changes either."""
+    controller.workload(web(5, 60))
+    await controller.write("team")
+    assert over(controller) == 1
+    before = controller.store.status("team")
+    self_used, raised = {**before["selfUsed"], CPU: "7"}, line("uid-b", 0, demand={CPU: "2"}, raised={CPU: "2"})
+    edited(
+        controller, used={CPU: "7"}, selfUsed=self_used, claims=[raised], summary={**before["summary"], "cpu": "7/4"}
+    )
+    await controller.write("team", always=False)
+    assert controller.store.status("team")["writer"] == before["writer"]
+    assert over(controller) == 2
+
+
 async def test_what_was_let_in_while_no_controller_ran_is_found_by_the_next(controller, clock):
     await controller.write("team")
     later = Controller(controller.store, clock)

@@ -142,6 +142,7 @@ async def test_a_dry_run_is_none(webhook, replicas):
 
 async def test_what_is_to_be_tried_again_is_none(webhook):
     """[A13]"""
+    await webhook.refusals.keep_up(webhook.reads)
     assert (await webhook.create(web(bizrq="new"))).retry_after
     assert shown(webhook) == {}
 

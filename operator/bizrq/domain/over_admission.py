@@ -29,7 +29,7 @@ class OverAdmission:
     before: Quantity
     after: Quantity
     hard: Quantity
-    """What was enforced."""
+    """What was enforced, at most."""
 
 
 def over_admitted(bizrq: Bizrq, before: Amounts, after: Amounts) -> list[OverAdmission]:
@@ -47,10 +47,9 @@ def over_admitted(bizrq: Bizrq, before: Amounts, after: Amounts) -> list[OverAdm
 
 
 def _enforced(bizrq: Bizrq) -> Mapping[str, Quantity]:
-    """The limits that held all the time: of keys in both, and whose spec.hard is not lower than what was counted."""
+    """The limits that held since the last count, of keys in both.
+
+    Where spec.hard is lower by now, nobody knows since when, and the higher one is what can be relied on.
+    """
     counted = own_amounts(bizrq.status.get("hard"))
-    return {
-        key: counted[key]
-        for key, hard in bizrq.hard.items()
-        if key in counted and hard >= counted[key] and not is_cash(key)
-    }
+    return {key: counted[key] for key in bizrq.hard if key in counted and not is_cash(key)}

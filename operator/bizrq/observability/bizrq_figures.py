@@ -13,6 +13,7 @@ from typing import Final
 
 from bizrq.domain.bizrq import Bizrq, own_amounts
 from bizrq.domain.cash import HOUR, budget
+from bizrq.domain.claims import count_open
 from bizrq.domain.forecast import booked_at, used_at
 from bizrq.domain.periods import Period, advance
 from bizrq.domain.quantity import Quantity
@@ -117,7 +118,7 @@ def figures_of(bizrq: Bizrq, tree: Tree, now: int) -> Figures:
         uncertain={CASH + base: amount / _MILLI for base, amount in bizrq.books.uncertain.items() if amount},
         conditions={each["type"]: each["status"] == "True" for each in bizrq.status.get("conditions") or ()},
         reconciled=bizrq.reconciled,
-        claims=len(bizrq.claims),
+        claims=count_open(bizrq.claims),
         period=period,
     )
 

@@ -48,6 +48,11 @@ def test_above_what_was_enforced_although_hard_was_raised_meanwhile() -> None:
     assert found({CPU: "20"}, {CPU: "8"}, {CPU: "15"}, status_hard={CPU: "10"}) == [(CPU, "8", "15", "10")]
 
 
+def test_above_what_was_enforced_before_hard_was_lowered() -> None:
+    """[T5] what lies between the two may have been granted before."""
+    assert found({CPU: "5"}, {CPU: "8"}, {CPU: "11"}, status_hard={CPU: "10"}) == [(CPU, "8", "11", "10")]
+
+
 @pytest.mark.parametrize(
     ("hard", "status_hard", "before", "after"),
     [

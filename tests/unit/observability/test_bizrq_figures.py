@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bizrq.domain.bizrq import Bizrq
+from bizrq.domain.claims import mark_of, parse_claim
 from bizrq.domain.forecast import used_at
 from bizrq.domain.tree_hours import exhausted_from
 from bizrq.observability.bizrq_figures import Figures, Tree, figures_of
@@ -141,15 +142,12 @@ def test_uncertain_hours_are_shown_behind_the_key_of_hard() -> None:
 
 def test_conditions_claims_and_the_time_of_the_count() -> None:
     conditions = [{"type": "Ready", "status": "True"}, {"type": "OverQuota", "status": "Unknown"}]
-    found = shown(
-        read(
-            counted(
-                {CPU: "1"}, conditions=conditions, claims=[line(uid, 1, {CPU: "1"}, {CPU: "1"}) for uid in ("a", "b")]
-            )
-        )
-    )
+    raised = {CPU: "1"}
+    mark = mark_of(parse_claim(line("c", 1, raised, raised) + " own"))
+    claims = [*(line(uid, 1, raised, raised) for uid in ("a", "b")), mark, "9 of a form to come own"]
+    found = shown(read(counted({CPU: "1"}, conditions=conditions, claims=claims)))
     assert found.conditions == {"Ready": True, "OverQuota": False}
-    assert (found.claims, found.reconciled) == (2, NOW)
+    assert (found.claims, found.reconciled) == (3, NOW), "a mark says no more than that its object is counted [A8]"
 
 
 def test_a_bizrq_without_a_status_shows_what_it_allows() -> None:
