@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbed import bed, control, operator_process, servers, webhooks
+from testbed import bed, control, node_agent, operator_process, servers, webhooks
 from testbed.errors import KubectlFailed
 from testbed.kubectl import Kubectl
 from testbed.nodes import DEFAULT_NODES
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from testbed.node_agent import NodeAgent
     from testbed.operator_process import Operator
     from testbed.webhooks import Webhooks
 
-_OPERATOR, _API_SERVER = "operator", "apiserver"
+_OPERATOR, _API_SERVER, _AGENT = "operator", "apiserver", "node-agent"
 
 
 class Cluster:
@@ -43,18 +44,21 @@ class Cluster:
         pieces: Sequence[str] = (),
         operator_args: Sequence[str] = (),
         webhook_args: Sequence[str] = (),
+        images: Mapping[str, Path] | None = None,
         durable: bool = False,
         owner: int | None = None,
     ) -> None:
         """``state`` is a folder of its own, a temporary one by default; ``pieces`` is what ``--with`` takes.
 
-        ``owner`` is the process that it must not outlive, this one by default.
+        ``owner`` is the process that it must not outlive, this one by default. ``images`` is for the piece ``agent``: the
+        folder with the programs of each image; by default those of this checkout, however it is called.
         """
         self._state = state
         self._nodes = nodes
         self._pieces = pieces
         self._operator_args = operator_args
         self._webhook_args = webhook_args
+        self._images = images
         self._durable = durable
         self._owner = owner or os.getpid()
         self._operators = 0
@@ -72,6 +76,7 @@ class Cluster:
             pieces=self._pieces,
             operator_args=self._operator_args,
             webhook_args=self._webhook_args,
+            images=self._images,
         )
         self._operators = int(_OPERATOR in self._pieces)
         return self
@@ -174,6 +179,12 @@ class Cluster:
         if install:
             operator_process.install(self.kubectl)
         return webhooks.start(self.state, self.kubectl, count=count, arguments=arguments, env=env)
+
+    @property
+    def agent(self) -> NodeAgent:
+        """The node agent that the piece ``agent`` started."""
+        shown = control.ask(self.state, do="show")["processes"][_AGENT]
+        return node_agent.described(self.state, servers.Server(self.state, _AGENT, shown["pid"], Path(shown["log"])))
 
     @property
     def webhooks(self) -> Webhooks:

@@ -47,6 +47,7 @@ IDENTITIES = (
     Identity("controller-manager", "system:kube-controller-manager"),
     Identity("scheduler", "system:kube-scheduler"),
     Identity("kwok", "kwok"),
+    Identity("node-agent", "node-agent"),
     service_account("bizrq-controller", NAMESPACE, "bizrq-controller"),
     service_account("bizrq-webhook", NAMESPACE, "bizrq-webhook"),
     service_account("rollouts", "argo-rollouts", "argo-rollouts"),

@@ -5,6 +5,7 @@ control.sock    the supervisor's ear
 state.json      what the supervisor started, and how it ended
 testbed.json    the line that ``up`` printed
 kubeconfig      the admin's; kubeconfigs/ has the others
+agent/          what the node agent is told, and the volumes of its pods
 webhooks/       a folder for each start of webhooks: the token of their path, their certificates
 logs/           one file a process; the only thing that can outlive ``down``
 """
@@ -29,7 +30,8 @@ DESCRIPTION = "testbed.json"
 LOGS = "logs"
 TARGETS = "targets"
 WEBHOOKS = "webhooks"
-_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS)
+AGENT = "agent"
+_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS, AGENT)
 _KNOWN = frozenset(
     {
         LOCK,
