@@ -39,7 +39,13 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 _DOWN_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-_PIECES_PARTS = {"rollouts": "rollouts", "tfjob": "training", "prometheus": "prometheus", "agent": None, "operator": None}
+_PIECES_PARTS = {
+    "rollouts": "rollouts",
+    "tfjob": "training",
+    "prometheus": "prometheus",
+    "agent": None,
+    "operator": None,
+}
 PIECES = tuple(_PIECES_PARTS)
 _STAGE_CRD = "stages.kwok.x-k8s.io"
 

@@ -50,8 +50,8 @@ class Cluster:
     ) -> None:
         """``state`` is a folder of its own, a temporary one by default; ``pieces`` is what ``--with`` takes.
 
-        ``owner`` is the process that it must not outlive, this one by default. ``images`` is for the piece ``agent``: the
-        folder with the programs of each image; by default those of this checkout, however it is called.
+        ``images`` is for the piece ``agent``: the folder of each image; by default every tag is this checkout's own.
+        ``owner`` is the process that it must not outlive, this one by default.
         """
         self._state = state
         self._nodes = nodes

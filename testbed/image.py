@@ -90,7 +90,10 @@ def _key(root: Path, todo: list[Step]) -> str:
 def _sources(root: Path, todo: list[Step]) -> Iterator[Path]:
     for step in todo:
         if step.name == "COPY":
-            yield from (root / name for name in step.text.split()[:-1])
+            for name in step.text.split()[:-1]:
+                if not (root / name).exists():
+                    raise BuildFailed(f"the Dockerfile copies {name}, which this checkout does not have")
+                yield root / name
 
 
 def _make(root: Path, todo: list[Step], target: Path) -> None:

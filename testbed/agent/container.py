@@ -66,7 +66,7 @@ class Plan:
 class _Attributes(ctypes.Structure):
     """mount_attr of linux/mount.h."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "user")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "user")]
 
 
 def _check(result: int, what: str) -> None:

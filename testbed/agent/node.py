@@ -56,9 +56,12 @@ async def _renew(kube: Kube) -> None:
 
 def _status(log_port: int) -> JSON:
     moment = now()
-    bad = ("MemoryPressure", "KubeletHasSufficientMemory"), ("DiskPressure", "KubeletHasNoDiskPressure")
-    bad = (*bad, ("PIDPressure", "KubeletHasSufficientPID"))
-    conditions = [{"type": kind, "status": "False", "reason": reason} for kind, reason in bad]
+    good = {
+        "MemoryPressure": "KubeletHasSufficientMemory",
+        "DiskPressure": "KubeletHasNoDiskPressure",
+        "PIDPressure": "KubeletHasSufficientPID",
+    }
+    conditions = [{"type": kind, "status": "False", "reason": reason} for kind, reason in good.items()]
     conditions.append({"type": "Ready", "status": "True", "reason": "KubeletReady"})
     return {
         "capacity": _SIZE,

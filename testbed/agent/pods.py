@@ -68,8 +68,7 @@ class Pod:
                 await self._run()
             self._changed()
             await self._ending.wait()
-            while not self._gone and not await self._removed():
-                await asyncio.sleep(_RETRY_SECONDS)
+            await self._remove()
         finally:
             for task in (writing, refreshing):
                 task.cancel()
@@ -160,17 +159,19 @@ class Pod:
         """Only to this very pod: one of the same name may have come after it."""
         return {"metadata": {"uid": self.obj["metadata"]["uid"]}, "status": self.status}
 
-    async def _removed(self) -> bool:
-        """Whether the API server took our word that nothing of it runs any more."""
+    async def _remove(self) -> None:
+        """Tell the API server that nothing of it runs any more, and have it deleted there; until that is done."""
         uid = self.obj["metadata"]["uid"]
         self.status = self._made()
-        try:
-            await self._kube.patch(f"{self._path}/status", self._patch(), STRATEGIC)
-            await self._kube.delete(self._path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
-        except Refused as error:
-            print(f"{self.obj['metadata']['name']}: {error}", flush=True)
-            return False
-        return True
+        while not self._gone:
+            try:
+                await self._kube.patch(f"{self._path}/status", self._patch(), STRATEGIC)
+                await self._kube.delete(self._path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
+            except Refused as error:
+                print(f"{self.obj['metadata']['name']}: {error}", flush=True)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     @property
     def _path(self) -> str:

@@ -48,7 +48,8 @@ class Target:
             case {"sleep": {"seconds": seconds}}:
                 await asyncio.sleep(seconds)
                 return ""
-        raise Unknown(f"the agent knows no such probe or hook: {', '.join(handler)}")
+            case _:
+                raise Unknown(f"the agent knows no such probe or hook: {', '.join(handler)}")
 
     async def _get(self, wanted: JSON) -> str:
         scheme = wanted.get("scheme", "HTTP").lower()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -75,10 +76,11 @@ class Container:
         """Keep it running as the pod's restart policy says; returns when it ended for good."""
         policy = self._pod["spec"].get("restartPolicy", "Always")
         while not self._stopping.is_set():
-            if not await self._start():
+            process = await self._start()
+            if process is None:
                 await self._pause(settings.read(self._machine.folder).back_off_seconds)
                 continue
-            code = await self._attend()
+            code = await self._attend(process)
             if self._stopping.is_set() or policy == "Never" or (policy == "OnFailure" and not code):
                 return
             self._last = self.state
@@ -97,7 +99,7 @@ class Container:
         if hook := (self._spec.get("lifecycle") or {}).get("preStop"):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._target().ask(hook)
+                    await self._target(process).ask(hook)
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 1)):
@@ -111,18 +113,18 @@ class Container:
         self._stopping.set()
         self._signal(signal.SIGKILL)
 
-    async def _start(self) -> bool:
-        """Start it; False where that cannot be, which its state then says."""
+    async def _start(self) -> asyncio.subprocess.Process | None:
+        """Start it; None where that cannot be, which its state then says."""
         image = self._spec["image"]
         folder = settings.read(self._machine.folder).folder(image)
         if folder is None:
             self._wait("ImagePullBackOff", f"no folder for {image} in the agent's settings")
-            return False
+            return None
         try:
             self._plan = self._planned(folder)
         except (Unknown, Unavailable) as error:
             self._wait("CreateContainerConfigError", str(error))
-            return False
+            return None
         path = self._machine.folder / "plans" / f"{self._pod['metadata']['uid']}.{self._spec['name']}.json"
         self._plan.write(path)
         self._process = await _launched([str(path)], self.log)
@@ -130,7 +132,7 @@ class Container:
         self._started = "startupProbe" not in self._spec
         self._ready = self._started and "readinessProbe" not in self._spec
         self._changed()
-        return True
+        return self._process
 
     def _planned(self, image: Path) -> Plan:
         pod, spec, machine = self._pod, self._spec, self._machine
@@ -154,11 +156,10 @@ class Container:
             read_only=bool((spec.get("securityContext") or {}).get("readOnlyRootFilesystem")),
         )
 
-    async def _attend(self) -> int:
+    async def _attend(self, process: asyncio.subprocess.Process) -> int:
         """Probe it until it ends, by itself or because a probe says so; returns its exit code."""
-        assert self._process is not None
-        async with self._probed():
-            code = await self._process.wait()
+        async with self._probed(process):
+            code = await process.wait()
         started = self.state["running"]["startedAt"]
         self._ready = self._started = False
         ended = {"exitCode": code if code >= 0 else 128 - code, "startedAt": started, "finishedAt": now()}
@@ -170,17 +171,16 @@ class Container:
         return code
 
     @contextlib.asynccontextmanager
-    async def _probed(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._probe())
+    async def _probed(self, process: asyncio.subprocess.Process) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._probe(self._target(process)))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _probe(self) -> None:
+    async def _probe(self, target: Target) -> None:
         """The start-up probe first; then the other two side by side."""
-        target = self._target()
         if "startupProbe" in self._spec:
             done = asyncio.Event()
 
@@ -201,17 +201,17 @@ class Container:
             if "readinessProbe" in self._spec:
                 group.create_task(probes.watch(self._spec["readinessProbe"], target, self._told_ready))
             if "livenessProbe" in self._spec:
-                group.create_task(
-                    probes.watch(
-                        self._spec["livenessProbe"], target, lambda well, wrong: well or self._unwell("liveness", wrong)
-                    )
-                )
+                group.create_task(probes.watch(self._spec["livenessProbe"], target, self._told_alive))
 
     def _told_ready(self, well: bool, wrong: str) -> None:  # noqa: FBT001
         if well != self._ready:
             self._note(f"{'ready' if well else f'not ready: {wrong}'}")
             self._ready = well
             self._changed()
+
+    def _told_alive(self, well: bool, wrong: str) -> None:  # noqa: FBT001
+        if not well:
+            self._unwell("liveness", wrong)
 
     def _unwell(self, probe: str, wrong: str) -> None:
         """End it, so that it is started anew; while it ends anyway, nobody asks."""
@@ -221,15 +221,14 @@ class Container:
             self._signal(signal.SIGTERM)
             asyncio.get_running_loop().call_later(grace(self._pod), _send, process, signal.SIGKILL)
 
-    def _target(self) -> Target:
-        return Target(self._machine.address, self.ports, self._exec)
+    def _target(self, process: asyncio.subprocess.Process) -> Target:
+        return Target(self._machine.address, self.ports, partial(self._exec, process.pid))
 
-    async def _exec(self, command: list[str]) -> int:
+    async def _exec(self, pid: int, command: list[str]) -> int:
         """Run a command within it, in the same environment; its exit code."""
-        assert self._process is not None
         path = self._machine.folder / "plans" / f"{self._pod['metadata']['uid']}.{self._spec['name']}.exec.json"
         replace(self._plan, argv=command).write(path)
-        process = await _launched(["--enter", str(self._process.pid), str(path)], self.log)
+        process = await _launched(["--enter", str(pid), str(path)], self.log)
         try:
             return await process.wait()
         finally:

@@ -30,7 +30,7 @@ def conditions(before: Iterable[JSON], containers: Sequence[JSON], phase: str, n
     why = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, "ContainersNotReady")
     made = []
     for kind in _OURS:
-        one = {"type": kind, "status": "True"}
+        one: JSON = {"type": kind, "status": "True", "reason": None, "message": None}  # null: what was said goes
         if kind in {"Ready", "ContainersReady"} and bad:
             one |= {"status": "False", "reason": why, "message": f"containers with unready status: {bad}"}
         old = known.get(kind, {})

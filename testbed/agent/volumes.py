@@ -1,7 +1,8 @@
 """What lies in the volumes of a pod, and where are they mounted?
 
 Kinds: ConfigMap, Secret, projections of these and of tokens and fields of the pod, and emptyDir. What admission would
-add for the service account is added here: in a test bed the API server does not do it.
+add for the service account is added here: in a test bed the API server does not do it. For the same reason a pod that
+names none has none: no token can be bound to it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _RENEWED: Final = 0.8  # of its life, as the kubelet does it
 
 
 class Unavailable(Exception):
-    """Something that a pod refers to is not there, or is of a kind that the agent does not know; the message says it."""
+    """Something that a pod refers to is not there, or the agent does not know its kind; the message says it."""
 
 
 class Volumes:
@@ -74,6 +75,8 @@ class Volumes:
 
     async def _wants_account(self, pod: JSON) -> bool:
         """Whether its token is mounted: the pod's word goes before that of its account."""
+        if not pod["spec"].get("serviceAccountName"):
+            return False
         said: bool | None = pod["spec"].get("automountServiceAccountToken")
         if said is None:
             account = await self._kube.get(f"{_core(pod, 'serviceaccounts')}/{_account(pod)}")
@@ -100,7 +103,10 @@ class Volumes:
                 return {wanted["path"]: (await self._token(pod, volume, wanted)).encode()}
             case {"downwardAPI": wanted}:
                 return {item["path"]: _field(pod, item).encode() for item in wanted["items"]}
-        raise Unavailable(f"the agent knows no such volume: {', '.join(key for key in source if key != 'name')}")
+            case _:
+                raise Unavailable(
+                    f"the agent knows no such volume: {', '.join(key for key in source if key != 'name')}"
+                )
 
     async def _object(self, pod: JSON, resource: str, name: str, wanted: JSON) -> dict[str, bytes]:
         """Keys of a ConfigMap or Secret as files."""
@@ -164,4 +170,4 @@ def _core(pod: JSON, resource: str) -> str:
 
 
 def _account(pod: JSON) -> str:
-    return pod["spec"].get("serviceAccountName") or "default"
+    return str(pod["spec"]["serviceAccountName"])
