@@ -15,6 +15,8 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 __all__ = ["DEFAULT_GATHER_SECONDS", "DEFAULT_METRICS_PORT", "DEFAULT_RESYNC_SECONDS", "ControllerSettings"]
 __all__ += ["DEFAULT_DRAIN_SECONDS", "DEFAULT_PORT", "DEFAULT_WEBHOOK_METRICS_PORT", "WebhookSettings"]
 __all__ += ["DEFAULT_TRUSTED_CONTROLLERS", "Autoscalers", "Mode"]
+__all__ += ["DEFAULT_CERTIFICATE_DAYS", "DEFAULT_PROPAGATION_SECONDS", "DEFAULT_WEBHOOK_CONFIGURATION"]
+__all__ += ["PROPAGATIONS_IN_A_LIFETIME", "Certificates", "SecretName"]
 
 DEFAULT_RESYNC_SECONDS: Final = 300.0
 """Every status is recomputed and written at least this often [R2]."""
@@ -31,6 +33,19 @@ DEFAULT_PORT: Final = 9443
 
 DEFAULT_DRAIN_SECONDS: Final = 5.0
 """About what it takes until every API server knows that an endpoint is gone."""
+
+DEFAULT_WEBHOOK_CONFIGURATION: Final = "bizrq"
+"""The chart's ValidatingWebhookConfiguration."""
+
+DEFAULT_CERTIFICATE_DAYS: Final = 90.0
+
+DEFAULT_PROPAGATION_SECONDS: Final = 300.0
+"""A kubelet looks about once a minute for new contents of Secrets, and by default one minute more may pass; a webhook
+takes 5 s then, and an API server hears of a new configuration at once. This is twice that, and some."""
+
+PROPAGATIONS_IN_A_LIFETIME: Final = 15
+"""A rotation takes about two of these, and begins when a third of the lifetime is left: so half of that is left over.
+"""
 
 DEFAULT_TRUSTED_CONTROLLERS: Final = (
     "system:kube-controller-manager",
@@ -61,6 +76,23 @@ class Autoscalers(enum.StrEnum):
     """It is refused."""
 
 
+class Certificates(enum.StrEnum):
+    """Who makes the certificates of the webhook."""
+
+    OPERATOR = "operator"
+    """We do."""
+    EXTERNAL = "external"
+    """Somebody else, as cert-manager, who also tells the API servers what to trust: ours are the tokens only."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretName:
+    """Which Secret."""
+
+    namespace: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
     """What ``bizrq controller`` was told."""
@@ -75,6 +107,15 @@ class ControllerSettings:
     lease_namespace: str | None = None
     """Where the Lease of the leader is; "" is nowhere: this controller works, whoever else does. None: that of the pod
     this runs in, and nowhere outside of a cluster [R4]."""
+    webhook_configuration: str = DEFAULT_WEBHOOK_CONFIGURATION
+    """The ValidatingWebhookConfiguration by which our webhook is called; "" is none."""
+    webhook_secret: SecretName | None = None
+    """Where the webhook's certificate and tokens are kept; None: they are not ours to make."""
+    webhook_certificates: Certificates = Certificates.OPERATOR
+    webhook_certificate_days: float = DEFAULT_CERTIFICATE_DAYS
+    """How long a new certificate is for; it is renewed when a third of that is left."""
+    webhook_propagation_seconds: float = DEFAULT_PROPAGATION_SECONDS
+    """After so long, what was written is known to every webhook and every API server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Pair", "der", "make_pair", "shown", "trusting"]
+__all__ = ["Pair", "der", "handshake", "make_pair", "shown", "trusting"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,24 @@ async def shown(
 def der(pair: Pair) -> bytes:
     """The certificate in DER."""
     return ssl.PEM_cert_to_DER_cert(pair.certificate.read_text(encoding="ascii"))
+
+
+def handshake(certificate: str, key: str, bundle: str, name: str) -> None:
+    """Shake hands in memory: a server with that certificate, a client that believes the bundle and asks for ``name``.
+
+    All are PEM. Raises ``ssl.SSLError`` where they do not fit.
+    """
+    theirs, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ours.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+    ours.load_verify_locations(cadata=bundle)
+    with tempfile.TemporaryDirectory() as folder:
+        for file, text in (("crt", certificate), ("key", key)):
+            Path(folder, file).write_text(text, encoding="ascii")
+        theirs.load_cert_chain(Path(folder, "crt"), Path(folder, "key"))
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ours.wrap_bio(back, there, server_hostname=name)
+    server = theirs.wrap_bio(there, back, server_side=True)
+    for side in (client, server, client, server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    client.do_handshake()

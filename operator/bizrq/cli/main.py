@@ -6,7 +6,6 @@ Every option may also come from the environment as ``BIZRQ_<OPTION>``, such as `
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,20 +13,27 @@ from typing import Any, Final, TypeVar
 import click
 
 from bizrq import __version__
+from bizrq.cli import parsers
 from bizrq.cli.books import books
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 from bizrq.observability.logs import FORMATS, set_up_logs
 from bizrq.settings import (
+    DEFAULT_CERTIFICATE_DAYS,
     DEFAULT_DRAIN_SECONDS,
     DEFAULT_GATHER_SECONDS,
     DEFAULT_METRICS_PORT,
     DEFAULT_PORT,
+    DEFAULT_PROPAGATION_SECONDS,
     DEFAULT_RESYNC_SECONDS,
     DEFAULT_TRUSTED_CONTROLLERS,
+    DEFAULT_WEBHOOK_CONFIGURATION,
     DEFAULT_WEBHOOK_METRICS_PORT,
+    PROPAGATIONS_IN_A_LIFETIME,
     Autoscalers,
+    Certificates,
     ControllerSettings,
     Mode,
+    SecretName,
     WebhookSettings,
 )
 
@@ -42,27 +48,7 @@ def _option(flag: str, **kwargs: Any) -> Callable[[_F], _F]:
     return click.option(flag, envvar=variable, show_envvar=True, show_default=True, **kwargs)
 
 
-_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _gpus(_context: click.Context, _parameter: click.Parameter, text: str) -> GpuResources:
-    patterns = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not patterns:
-        raise click.BadParameter("name at least one resource, such as gpu")
-    return GpuResources(patterns)
-
-
-def _namespace(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    if text and not _NAMESPACE.fullmatch(text):
-        msg = f"{text!r} is no name of a namespace: up to 63 letters a-z, digits and -, such as bizrq-system"
-        raise click.BadParameter(msg)
-    return text
-
-
-def _names(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+_DAY_SECONDS: Final = 86_400
 
 
 def _shared_options(*, metrics_port: int, reviews: bool) -> Callable[[_F], _F]:
@@ -79,21 +65,21 @@ def _shared_options(*, metrics_port: int, reviews: bool) -> Callable[[_F], _F]:
         ),
         _option(
             "--workloads",
-            type=_FILE,
+            type=parsers.FILE,
             default=None,
             help="A YAML file that describes more kinds of workload, in the form of the built-in one.",
         ),
         _option(
             "--gpu-resources",
             default=",".join(DEFAULT_GPU_RESOURCES.patterns),
-            callback=_gpus,
+            callback=parsers.gpus,
             help="Which extended resources are GPUs: names with commas between them, * allowed, of any domain or with "
             "one.",
         ),
         _option(
             "--trusted-controllers",
             default=",".join(DEFAULT_TRUSTED_CONTROLLERS),
-            callback=_names,
+            callback=parsers.names,
             expose_value=reviews,
             help="User names, with commas between them, whose children are believed to be children; it takes the place "
             "of the default. Matters to the webhook only.",
@@ -165,16 +151,55 @@ def main() -> None:
 @_option(
     "--lease-namespace",
     default=None,
-    callback=_namespace,
+    callback=parsers.namespace,
     metavar="NAMESPACE",
     help="The namespace of the Lease by which one of several controllers works and the others stand by; empty for "
     "none. By default, that of the pod this runs in, and none outside of a cluster.",
+)
+@_option(
+    "--webhook-configuration",
+    default=DEFAULT_WEBHOOK_CONFIGURATION,
+    callback=parsers.object_name,
+    metavar="NAME",
+    help="The ValidatingWebhookConfiguration by which API servers call bizrq webhook; empty for none.",
+)
+@_option(
+    "--webhook-secret",
+    default="",
+    callback=parsers.secret,
+    metavar="NAMESPACE/NAME",
+    help="Keep the webhook's certificate and the token of its path in this Secret, and the configuration fitting to "
+    "it; empty: they are made by somebody else.",
+)
+@_option(
+    "--webhook-certificates",
+    type=click.Choice([str(each) for each in Certificates]),
+    default=str(Certificates.OPERATOR),
+    help="external: somebody else, as cert-manager, makes the certificate and writes caBundle; only the token is kept.",
+)
+@_option(
+    "--webhook-certificate-days",
+    type=click.FloatRange(min=0, min_open=True, max=3650),
+    default=DEFAULT_CERTIFICATE_DAYS,
+    help="How long a new certificate is for; it and the token are replaced when a third of that is left.",
+)
+@_option(
+    "--webhook-propagation-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_PROPAGATION_SECONDS,
+    help="After so long, every webhook has read what was written to the Secret, and every API server what was written "
+    "to the configuration.",
 )
 @_shared_options(metrics_port=DEFAULT_METRICS_PORT, reviews=False)
 def controller(  # noqa: PLR0917  # click calls by name
     resync_seconds: float,
     gather_seconds: float,
     lease_namespace: str | None,
+    webhook_configuration: str,
+    webhook_secret: SecretName | None,
+    webhook_certificates: str,
+    webhook_certificate_days: float,
+    webhook_propagation_seconds: float,
     metrics_port: int,
     workloads: Path | None,
     gpu_resources: GpuResources,
@@ -184,12 +209,25 @@ def controller(  # noqa: PLR0917  # click calls by name
     """Keep the status of every bizrq true, until SIGTERM.
 
     Watches bizrqs, labelled workloads, ReplicaSets, pods and RuntimeClasses, and writes to nothing but its Lease and
-    bizrqs: their status, and a finalizer, so that a deleted one hands its hours on.
+    bizrqs: their status, and a finalizer, so that a deleted one hands its hours on. With --webhook-secret, also to
+    that Secret and to the webhook configuration.
     """
     # Here and not above: the controller brings kopf, which the other commands do without.
     from bizrq.controller.feed import RestoredError
     from bizrq.controller.run import run_controller
 
+    if webhook_secret and not webhook_configuration:
+        raise click.UsageError(
+            "--webhook-secret needs --webhook-configuration: the services that the certificate is for stand there."
+        )
+    if webhook_certificate_days * _DAY_SECONDS < PROPAGATIONS_IN_A_LIFETIME * webhook_propagation_seconds:
+        least = PROPAGATIONS_IN_A_LIFETIME * webhook_propagation_seconds / _DAY_SECONDS
+        msg = (
+            f"--webhook-certificate-days={webhook_certificate_days:g} is too short for "
+            f"--webhook-propagation-seconds={webhook_propagation_seconds:g}: at least {least:.4f} days, so that a "
+            "rotation that begins when a third is left ends in time."
+        )
+        raise click.UsageError(msg)
     set_up_logs(log_format, verbose=verbose)
     settings = ControllerSettings(
         resync_seconds=resync_seconds,
@@ -198,6 +236,11 @@ def controller(  # noqa: PLR0917  # click calls by name
         workloads=workloads,
         gpus=gpu_resources,
         lease_namespace=lease_namespace,
+        webhook_configuration=webhook_configuration,
+        webhook_secret=webhook_secret,
+        webhook_certificates=Certificates(webhook_certificates),
+        webhook_certificate_days=webhook_certificate_days,
+        webhook_propagation_seconds=webhook_propagation_seconds,
     )
     with _errors_told("controller"):
         try:
@@ -214,17 +257,22 @@ def controller(  # noqa: PLR0917  # click calls by name
     default=DEFAULT_PORT,
     help="Port of the reviews; 0 picks a free one and logs it.",
 )
-@_option("--cert-file", type=_FILE, required=True, help="Our certificate, PEM; read again when it is replaced.")
-@_option("--key-file", type=_FILE, required=True, help="The key of it, PEM, not encrypted.")
+@_option(
+    "--cert-file",
+    type=parsers.AWAITED_FILE,
+    required=True,
+    help="Our certificate, PEM; waited for where it is not there, and read again when it is replaced.",
+)
+@_option("--key-file", type=parsers.AWAITED_FILE, required=True, help="The key of it, PEM, not encrypted; likewise.")
 @_option(
     "--path-token-file",
-    type=_FILE,
+    type=parsers.AWAITED_FILE,
     default=None,
-    help="Tokens, one a line, at least 16 characters: reviews are served below /<token>/ and nowhere else.",
+    help="Tokens, one a line, at least 16 characters: reviews are served below /<token>/ and nowhere else; likewise.",
 )
 @_option(
     "--client-ca-file",
-    type=_FILE,
+    type=parsers.FILE,
     default=None,
     help="An authority, PEM: clients with a certificate of it need no token.",
 )

@@ -95,12 +95,14 @@ class Client:
         ) as answer:
             return await answer.read()
 
-    async def patch(self, path: str, change: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge ``change`` into an object; the object as stored.
+    async def patch(self, path: str, change: Mapping[str, Any], *, by_name: bool = False) -> dict[str, Any]:
+        """Merge ``change`` into an object; the object as stored. Lists are replaced.
 
-        With a resourceVersion in it, raises ``Conflict`` if somebody wrote first.
+        With a resourceVersion in it, raises ``Conflict`` if somebody wrote first. ``by_name`` merges items of lists by
+        their names, or whatever else their kind goes by; only kinds that Kubernetes itself brings know that.
         """
-        return await self._write("PATCH", path, change, "application/merge-patch+json")
+        how = "strategic-merge-patch" if by_name else "merge-patch"
+        return await self._write("PATCH", path, change, f"application/{how}+json")
 
     async def _write(self, method: str, path: str, body: Mapping[str, Any], content_type: str) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)

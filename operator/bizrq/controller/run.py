@@ -14,7 +14,7 @@ import logging
 import math
 import signal
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bizrq import __version__
 from bizrq.clock import Clock, SystemClock
@@ -27,6 +27,7 @@ from bizrq.cluster.objects import Pod as PodObject
 from bizrq.cluster.reads import CLASSES_URL, DEFINITIONS_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
+from bizrq.cluster.webhook_objects import ApiWebhookObjects
 from bizrq.controller.appearance import Appearance
 from bizrq.controller.feed import Feed, RestoredError, take_over
 from bizrq.controller.gone_owners import GoneOwners
@@ -35,14 +36,20 @@ from bizrq.controller.kopf_run import KopfRun
 from bizrq.controller.leader import LEASE_NAME, Alone, Elector, Leadership, new_identity
 from bizrq.controller.resync import Resync
 from bizrq.controller.sync import Sync
+from bizrq.domain.rotation import Rules
 from bizrq.inventory.inventory import Inventory
 from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import ControllerMetrics
-from bizrq.settings import ControllerSettings
+from bizrq.settings import Certificates, ControllerSettings
 from bizrq.workloads.kind import Kind
 from bizrq.workloads.registry import between, lenders, load_kinds
 
+if TYPE_CHECKING:
+    from bizrq.controller.certificates import WebhookCertificates
+
 __all__ = ["run_controller"]
+
+_DAY_SECONDS: Final = 86_400
 
 _RETRY_SECONDS: Final = 2.0
 _SILENT_SECONDS: Final = 180.0
@@ -178,6 +185,7 @@ class Controller:
             started=self._resync.soon,
             died=metrics.kopf_restarts.inc,
         )
+        self._certificates = self._certificates_over(client)
         self._health = HealthServer(
             settings.metrics_port,
             metrics.registry,
@@ -200,6 +208,26 @@ class Controller:
             changed=self._leads,
             failed=self._metrics.lease_failures.inc,
         )
+
+    def _certificates_over(self, client: Client) -> WebhookCertificates | None:
+        settings = self._settings
+        if settings.webhook_secret is None:
+            return None
+        # Here and not above: it brings a library that a controller without this does without.
+        from bizrq.controller.certificates import WebhookCertificates
+
+        objects = ApiWebhookObjects(
+            client,
+            namespace=settings.webhook_secret.namespace,
+            secret=settings.webhook_secret.name,
+            configuration=settings.webhook_configuration,
+        )
+        rules = Rules(
+            lifetime=settings.webhook_certificate_days * _DAY_SECONDS,
+            propagation=settings.webhook_propagation_seconds,
+            certificates=settings.webhook_certificates is Certificates.OPERATOR,
+        )
+        return WebhookCertificates(objects, self._clock, rules, leading=lambda: self._leadership.leading)
 
     def _leads(self, leading: bool) -> None:  # noqa: FBT001  # it is the news
         if leading:
@@ -230,6 +258,8 @@ class Controller:
             group.create_task(self._sync.run(), name="sync")
             group.create_task(self._gone_owners.run(), name="gone owners")
             group.create_task(self._leadership.run(), name="leadership")
+            if self._certificates is not None:
+                group.create_task(self._certificates.run(), name="certificates")
             group.create_task(self._definitions.run(), name="customresourcedefinitions")
             group.create_task(self._appearance.run(), name="appearance")
             group.create_task(self._kopf.run(), name="kopf")

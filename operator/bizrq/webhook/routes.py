@@ -39,7 +39,10 @@ def routes_over(  # noqa: PLR0917  # everything a handler needs, once
     metrics: WebhookMetrics,
     policy: Policy | None = None,
 ) -> Mapping[str, Handler]:
-    """The handlers by the last part of their path; without a ``policy``, nobody needs a right and all is enforced."""
+    """The handlers by the last part of their path, one for each of ``ROUTES``.
+
+    Without a ``policy``, nobody needs a right and all is enforced.
+    """
     policy = policy or Policy.make(reads, metrics)
     claiming = Claiming(Committers(store, clock, metrics, gpus))
     workloads = WorkloadReviews(kinds, claiming, reads, gpus, policy)

@@ -1,7 +1,9 @@
 """What is wired to what, started and stopped in which order?
 
-Files first, since without them nothing can be served; then health, so that it can be seen why it is not ready; then
-reviews. At the end the other way round: not ready, still serving for a while, open requests, health.
+Files first, since broken ones end the start; then health, so that it can be seen why it is not ready; then reviews.
+Files that are not there yet are about to be made by somebody else: until then there is nothing to connect to, and what
+would have to be asked about is not stored. At the end the other way round: not ready, still serving for a while, open
+requests, health.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ MakeRoutes = Callable[
 _POLL_SECONDS: Final = 5.0
 """How often certificate and tokens are looked at again; the kubelet itself takes up to a minute to replace them."""
 
+_AWAITED_SECONDS: Final = 1.0
+"""The same while they are not there yet."""
+
 log = logging.getLogger(__name__)
 
 
@@ -75,6 +80,7 @@ class Webhook:
         self._metrics = WebhookMetrics()
         self._certificate = Certificate(settings.cert_file, settings.key_file, settings.client_ca_file)
         self._tokens = PathTokens(settings.path_token_file) if settings.path_token_file else None
+        self._files = (self._certificate, *((self._tokens,) if self._tokens is not None else ()))
 
     async def run(self) -> None:
         """Run until a signal; then finish what was asked."""
@@ -85,23 +91,18 @@ class Webhook:
         async with Client(self._credentials, user_agent=f"bizrq-webhook/{__version__}") as client:
             self._wire(client)
             await self._health.start()
-            refreshing = asyncio.create_task(self._refresh(), name="refresh")
+            serving = asyncio.create_task(self._serve(), name="serve")
             stopped = asyncio.create_task(stop.wait(), name="signal")
             try:
-                await self._server.start()
-                log.info(
-                    "bizrq webhook %s: reviews on port %d, health and metrics on port %d; mode %s%s",
-                    __version__, self._server.port, self._health.port, self._settings.mode,
-                    "" if self._settings.authorize else "; nobody needs a right to use or grant",
-                )  # fmt: skip
-                await asyncio.wait((refreshing, stopped), return_when=asyncio.FIRST_COMPLETED)
-                log.info("draining for %g s", self._settings.drain_seconds)
-                await self._server.drain(self._settings.drain_seconds)
+                await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if self._server.ready() is None:
+                    log.info("draining for %g s", self._settings.drain_seconds)
+                    await self._server.drain(self._settings.drain_seconds)
             finally:
                 log.info("stopping")
-                for task in (refreshing, stopped):
+                for task in (serving, stopped):
                     task.cancel()
-                results = await asyncio.gather(refreshing, stopped, return_exceptions=True)
+                results = await asyncio.gather(serving, stopped, return_exceptions=True)
                 await self._health.stop()
             for result in results:
                 if isinstance(result, Exception):
@@ -129,12 +130,30 @@ class Webhook:
             settings.metrics_port,
             metrics.registry,
             live={"loop": lambda: None},
-            ready={"reviews": self._server.ready},
+            ready={"reviews": lambda: self._lacks() or self._server.ready()},
         )
 
-    async def _refresh(self) -> None:
+    async def _serve(self) -> None:
+        """Wait for files, serve reviews, look at the files for ever. Raises ``OSError`` if the port is taken."""
+        if lacks := self._lacks():
+            log.info("bizrq webhook %s: health and metrics on port %d; %s", __version__, self._health.port, lacks)
+        while self._lacks():
+            await asyncio.sleep(_AWAITED_SECONDS)
+            await self._read_files()
+        await self._server.start()
+        log.info(
+            "bizrq webhook %s: reviews on port %d, health and metrics on port %d; mode %s%s",
+            __version__, self._server.port, self._health.port, self._settings.mode,
+            "" if self._settings.authorize else "; nobody needs a right to use or grant",
+        )  # fmt: skip
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            await asyncio.to_thread(self._certificate.refresh)
-            if self._tokens is not None:
-                await asyncio.to_thread(self._tokens.refresh)
+            await self._read_files()
+
+    async def _read_files(self) -> None:
+        for each in self._files:
+            await asyncio.to_thread(each.refresh)
+
+    def _lacks(self) -> str | None:
+        """What is missing before anything can be served."""
+        return "; ".join(filter(None, (each.lacks for each in self._files))) or None

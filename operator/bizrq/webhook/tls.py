@@ -24,7 +24,7 @@ class Certificate:
     """Our certificate and key, and the authority of clients' certificates where there is one."""
 
     def __init__(self, certificate: Path, key: Path, client_authority: Path | None = None) -> None:
-        """Raise ``FileError`` where the files do not make a certificate with its key."""
+        """Raise ``FileError`` where the files are there and do not make a certificate with its key."""
         paths = (certificate, key) if client_authority is None else (certificate, key, client_authority)
         self._held = Held("certificate", paths, _make)
         self.context = _context(clients=client_authority is not None)
@@ -35,9 +35,15 @@ class Certificate:
         """Read the files again if they changed."""
         self._held.refresh()
 
+    @property
+    def lacks(self) -> str | None:
+        """What is missing before anything can be served; None where nothing is."""
+        return self._held.lacks
+
     def _hand_on(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         # OpenSSL calls this for every ClientHello, also where the client names no server.
-        connection.context = self._held.value
+        if self._held.value is not None:  # else the handshake fails for want of a certificate
+            connection.context = self._held.value
 
 
 def _context(*, clients: bool) -> ssl.SSLContext:

@@ -25,17 +25,22 @@ class PathTokens:
     """The tokens of a file, one a line. All of them are accepted, so that one can be replaced without a gap."""
 
     def __init__(self, path: Path) -> None:
-        """Raise ``FileError`` where the file has no token."""
+        """Raise ``FileError`` where the file is there and has no token."""
         self._held = Held("path tokens", (path,), _read)
 
     def refresh(self) -> None:
         """Read the file again if it changed."""
         self._held.refresh()
 
+    @property
+    def lacks(self) -> str | None:
+        """What is missing before anybody can be let in; None where nothing is."""
+        return self._held.lacks
+
     def accept(self, text: str) -> bool:
         """Whether it is one of them. How long this takes tells nothing about any of them."""
         offered = text.encode("utf-8", "replace")
-        return any([hmac.compare_digest(offered, token) for token in self._held.value])  # noqa: C419  # all, always
+        return any([hmac.compare_digest(offered, token) for token in self._held.value or ()])  # noqa: C419  # all, always
 
 
 def _read(contents: Sequence[bytes]) -> tuple[bytes, ...]:
