@@ -47,8 +47,9 @@ lock: setup  ## Pin the requirements anew from pyproject.toml
 	lock --upgrade pyproject.toml --extra dev -o requirements/dev.txt; \
 	lock --upgrade --group build -c requirements/dev.txt -o requirements/build.txt
 
-chart:  ## Give the chart the kinds of workload that the package knows
+chart:  ## Give the chart the CRD, and the kinds of workload that the package knows
 	@cp operator/bizrq/workloads/built_in.yaml charts/bizrq/files/kinds.yaml
+	@cp crds/quota.bizrq.io_bizgroupresourcequotas.yaml charts/bizrq/files/crd.yaml
 
 bench: setup  ## All benchmarks, with their tables in docs/performance.md
 	@$(RUN) -m benchmarks all

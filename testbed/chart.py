@@ -26,15 +26,16 @@ from testbed.progress import Progress
 JSON = dict[str, Any]
 CHART: Final = ROOT / "charts" / "bizrq"
 CONFIGURATION: Final = "ValidatingWebhookConfiguration"
+_RIGHTS: Final = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _SECONDS: Final = 60.0
 
 
 def rights(workloads: Sequence[Mapping[str, Any]] = ()) -> list[JSON]:
-    """What the chart installs before any process of bizrq can start, with these kinds beside those that it knows.
+    """The accounts of both processes and what these may do, with these kinds beside those that the chart knows.
 
     Raises HelmFailed, NotAvailable.
     """
-    return [value for value in render(CHART, {"workloads": [*workloads]}) if value["kind"] != CONFIGURATION]
+    return [value for value in render(CHART, {"workloads": [*workloads]}) if value["kind"] in _RIGHTS]
 
 
 def configuration(values: Mapping[str, Any]) -> JSON:
@@ -43,13 +44,15 @@ def configuration(values: Mapping[str, Any]) -> JSON:
     return found
 
 
-def render(chart: Path, values: Mapping[str, Any] | None = None) -> list[JSON]:
-    """All objects that a chart makes of these values. Raises HelmFailed, NotAvailable if there is no such chart."""
+def render(chart: Path, values: Mapping[str, Any] | None = None, *, tests: bool = False) -> list[JSON]:
+    """All objects that a chart makes of these values, without or with those of ``helm test``.
+
+    Raises HelmFailed, NotAvailable if there is no such chart.
+    """
     if not (chart / "Chart.yaml").exists():
         raise NotAvailable(f"this checkout has no {chart.relative_to(ROOT)}: nothing can be installed from it")
-    text = helm(
-        "template", "bizrq", str(chart), f"--namespace={NAMESPACE}", "--values=-", stdin=json.dumps(values or {})
-    )
+    arguments = [f"--namespace={NAMESPACE}", "--values=-", *([] if tests else ["--skip-tests"])]
+    text = helm("template", "bizrq", str(chart), *arguments, stdin=json.dumps(values or {}))
     return [value for value in yaml.safe_load_all(text) if value]
 
 

@@ -103,6 +103,8 @@ _ALL = (
         ldflags=f"-s -w -X {_VERSION}.gitVersion=v1.36.3 -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36",
     ),
     Part("helm", ("helm",), 110),
+    # The chart is for both; only its tests need the older one.
+    Part("helm3", ("helm",), 100),
     Part(
         "rollouts",
         ("rollouts-controller",),
