@@ -57,16 +57,22 @@ def render(chart: Path, values: Mapping[str, Any] | None = None, *, tests: bool 
 
 
 @functools.cache
-def _program() -> Path:
-    return build.ensure([PARTS["helm"]], Progress())["helm"] / "helm"
+def _program(part: str) -> Path:
+    return build.ensure([PARTS[part]], Progress())[part] / "helm"
 
 
-def helm(*arguments: str, stdin: str = "") -> str:
-    """What helm prints on stdout; raises HelmFailed with what it says on stderr."""
+def helm(*arguments: str, stdin: str = "", part: str = "helm", kubeconfig: Path | None = None) -> str:
+    """What helm prints on stdout, that of ``part``; raises HelmFailed with what it says on stderr and stdout.
+
+    Without a kubeconfig it finds no cluster.
+    """
     with tempfile.TemporaryDirectory(prefix="bizrq-helm-") as home:  # it shall neither read nor write the user's own
+        environment = {f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")} | {"HOME": home}
+        if kubeconfig:
+            environment["KUBECONFIG"] = str(kubeconfig)
         done = subprocess.run(
-            [_program(), *arguments],
-            env={f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")} | {"HOME": home},
+            [_program(part), *arguments],
+            env=environment,
             input=stdin,
             capture_output=True,
             text=True,

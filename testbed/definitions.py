@@ -30,6 +30,12 @@ class _Source:
 
 
 SOURCES: Final = {
+    "cert-manager": _Source(
+        "github.com/cert-manager/cert-manager",
+        "v1.21.2",
+        "h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68=",
+        "deploy/crds/cert-manager.io_[ci]*s.yaml",
+    ),
     "jobset": _Source(
         "sigs.k8s.io/jobset",
         "v0.10.1",
@@ -50,6 +56,12 @@ SOURCES: Final = {
         "v0.6.0",
         "h1:RzzG03oyQIiHe/SH2k19N+Hp4QkxEsG2l9G1T7US+ys=",
         "manifests/base/kubeflow.org_mpijobs.yaml",
+    ),
+    "prometheus": _Source(
+        "github.com/prometheus-operator/prometheus-operator",
+        "v0.85.0",
+        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
     ),
     "rollouts": _Source(
         "github.com/argoproj/argo-rollouts",

@@ -8,7 +8,7 @@ import pytest
 
 from bizrq.workloads.registry import load_kinds
 from testbed import chart, operator_process
-from testbed.errors import HelmFailed, KubectlFailed
+from testbed.errors import KubectlFailed
 
 pytestmark = pytest.mark.e2e
 
@@ -43,19 +43,17 @@ def rules(entry):
 # --- the webhook configuration ---------------------------------------------------------------------------------------
 
 
-def test_helm_finds_nothing_to_complain_about():
-    assert "0 chart(s) failed" in chart.helm("lint", "--strict", str(chart.CHART))
 
-
-def test_without_a_token_and_an_address_there_is_no_configuration():
+def test_without_a_webhook_there_is_no_configuration():
     """It could only refuse."""
-    assert not [each for each in chart.render(chart.CHART) if each["kind"] == chart.CONFIGURATION]
+    made = chart.render(chart.CHART, {"webhook": {"deploy": False}})
+    assert not [each for each in made if each["kind"] == chart.CONFIGURATION]
 
 
 @pytest.mark.parametrize(
     "webhook",
-    [{"pathToken": TOKEN}, {"url": f"https://127.0.0.1:9443/{TOKEN}"}],
-    ids=["by service", "by address"],
+    [{}, {"pathToken": TOKEN}, {"url": f"https://127.0.0.1:9443/{TOKEN}"}],
+    ids=["by service", "by service with a token", "by address"],
 )
 def test_the_api_server_takes_it(cluster, webhook):
     made = chart.configuration({"webhook": webhook})
@@ -77,6 +75,23 @@ def test_the_api_server_takes_it(cluster, webhook):
         assert each["sideEffects"] == ("None" if each["name"].startswith("autoscalers.") else "NoneOnDryRun")
         assert each["timeoutSeconds"] == 5
         assert each["admissionReviewVersions"] == ["v1"]
+
+
+@pytest.mark.parametrize("provider", ["operator", "cert-manager"])
+def test_path_and_authority_are_left_out_where_they_are_made_in_the_cluster(provider):
+    """An upgrade would take them back to what the chart says."""
+    made = chart.configuration({"certificates": {"provider": provider}, "webhook": {"caBundle": "Y2E="}})
+    service = {"name": "bizrq-webhook", "namespace": "bizrq-system", "port": 443}
+    assert [each["clientConfig"] for each in made["webhooks"]] == [{"service": service}] * len(ROUTES)
+    injected = {"cert-manager.io/inject-ca-from": "bizrq-system/bizrq-webhook"}
+    assert made["metadata"].get("annotations") == (injected if provider == "cert-manager" else None)
+
+
+def test_the_authority_of_a_certificate_of_yours_is_that_of_the_values():
+    values = {"certificates": {"provider": "external", "secretName": "mine"}, "webhook": {"caBundle": "Y2E="}}
+    for each in chart.configuration(values)["webhooks"]:
+        assert each["clientConfig"]["caBundle"] == "Y2E="
+        assert "path" not in each["clientConfig"]["service"], "the controller makes the token in each case"
 
 
 def test_a_service_of_the_release_is_asked_below_the_token():
@@ -188,29 +203,10 @@ def test_whatever_is_selected_our_own_namespace_and_kube_system_are_left_out(ent
     expressions = selector.get("matchExpressions", [])
     assert made[entry]["namespaceSelector"] == {**selector, "matchExpressions": [REPAIR, *expressions]}
     assert made["autoscalers"]["namespaceSelector"] == made["workloads"]["namespaceSelector"]
+    for name in set(made) - {"bizrqs"}:
+        assert REPAIR in made[name]["namespaceSelector"]["matchExpressions"], name
     (other,) = {"workloads", "scale"} - {entry}
     assert made[other]["namespaceSelector"] == {"matchExpressions": [REPAIR]}, "each has its own"
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        pytest.param({"webhook": {"pathtoken": TOKEN}}, "pathtoken", id="a name that is not known"),
-        pytest.param({"webhook": {"pathToken": "guessable"}}, "pathToken", id="a token that is short"),
-        pytest.param({"webhook": {"pathToken": "/" * 40}}, "pathToken", id="a token that is no name in a path"),
-        pytest.param({"webhook": {"url": "http://h/t"}}, "url", id="an address without TLS"),
-        pytest.param({"webhook": {"url": "https://h/t/"}}, "url", id="an address with a slash in the end"),
-        pytest.param({"workloads": [{**WIDGETS, "scale": True}]}, "scale", id="no path of a scale"),
-        pytest.param({"workloads": [{**WIDGETS, "children": "seen"}]}, "children", id="a word for counted"),
-        pytest.param({"workloads": [{**WIDGETS, "childLabels": "it's"}]}, "childLabels", id="a path with quotes"),
-        pytest.param({"trustedControllers": ["it's"]}, "trustedControllers", id="a name that would end its quotes"),
-        pytest.param({"autoscalers": "deny"}, "autoscalers", id="no word for warn or refuse"),
-        pytest.param({"uncounted": [{**MAKERS}]}, "uncounted", id="a description of what is not counted"),
-    ],
-)
-def test_a_wrong_value_is_refused_by_its_name(values, message):
-    with pytest.raises(HelmFailed, match=message):
-        chart.render(chart.CHART, values)
 
 
 # --- rights ----------------------------------------------------------------------------------------------------------
@@ -222,7 +218,9 @@ MAY = {
         "bizgroupresourcequotas.quota.bizrq.io": {"get", "list", "watch", "patch"},
         "bizgroupresourcequotas.quota.bizrq.io/status": {"update"},
         "customresourcedefinitions.apiextensions.k8s.io": {"get", "list", "watch"},
+        "events.events.k8s.io": {"create", "patch"},
         "runtimeclasses.node.k8s.io": {"list", "watch"},
+        "validatingwebhookconfigurations.admissionregistration.k8s.io": {"get", "patch"},
         **{each.id: {"get", "list", "watch"} for each in KINDS},
     },
     "bizrq-webhook": {
@@ -249,6 +247,35 @@ def _rights(cluster, user):
     return {line.split()[0]: set(line.rpartition("[")[2].rstrip("]").split()) for line in lines if line[:1] != " "}
 
 
+@pytest.mark.parametrize(
+    ("values", "verbs", "secret"),
+    [
+        ({}, ["get", "patch"], True),
+        ({"certificates": {"provider": "cert-manager"}}, ["get", "patch"], True),
+        ({"webhook": {"url": "https://h/t"}}, ["get"], False),
+        ({"webhook": {"deploy": False}}, None, False),
+    ],
+    ids=["made by the controller", "made by cert-manager", "made elsewhere", "nobody is asked"],
+)
+def test_the_controller_may_write_to_one_configuration_and_one_secret_where_it_makes_what_is_in_them(
+    values, verbs, secret
+):
+    made = chart.render(chart.CHART, values)
+    rules_ = [
+        rule
+        for each in made
+        if each["kind"] == "ClusterRole"
+        for rule in each["rules"]
+        if "validatingwebhookconfigurations" in rule["resources"]
+    ]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in rules_] == ([(["bizrq"], verbs)] if verbs else [])
+    roles = {each["metadata"]["name"]: each for each in made if each["kind"] == "Role"}
+    expected = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["bizrq-webhook"],
+                "verbs": ["get", "update"]}  # fmt: skip
+    assert (roles.get("bizrq-controller-secret", {}).get("rules") == [expected]) is secret
+    assert not any("secrets" in rule["resources"] for rule in roles["bizrq-controller"]["rules"])
+
+
 def test_kinds_that_are_added_to_the_values_are_added_to_the_rights(tmp_path):
     """What stands between, too."""
     kinds = registry(tmp_path, WIDGETS, GADGETS)
@@ -269,7 +296,8 @@ def test_kinds_that_are_added_to_the_values_are_added_to_the_rights(tmp_path):
 def test_the_lease_is_in_the_namespace_of_the_release_or_in_another():
     """[R4]"""
     for values, namespace in (({}, "bizrq-system"), ({"leaseNamespace": "quotas"}, "quotas")):
-        made = [each for each in chart.render(chart.CHART, values) if each["kind"] in {"Role", "RoleBinding"}]
+        named = (each for each in chart.render(chart.CHART, values) if each["metadata"]["name"] == "bizrq-controller")
+        made = [each for each in named if each["kind"] in {"Role", "RoleBinding"}]
         assert [each["metadata"]["namespace"] for each in made] == [namespace, namespace]
         assert made[1]["subjects"][0]["namespace"] == "bizrq-system"
 
@@ -289,7 +317,7 @@ def test_the_roles_for_people_have_what_their_names_say_and_are_bound_to_nobody(
         assert (rule["apiGroups"], rule["resources"]) == (["quota.bizrq.io"], ["bizgroupresourcequotas"])
         assert set(rule["verbs"]) == verbs
     bound = {each["roleRef"]["name"] for each in chart.render(chart.CHART) if each["kind"].endswith("Binding")}
-    assert bound == {"bizrq-controller", "bizrq-webhook"}
+    assert bound == {"bizrq-controller", "bizrq-controller-secret", "bizrq-webhook"}
 
 
 def test_reading_comes_with_view_and_using_and_granting_with_none_of_the_usual_roles(cluster):

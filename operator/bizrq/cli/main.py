@@ -15,6 +15,7 @@ import click
 from bizrq import __version__
 from bizrq.cli import parsers
 from bizrq.cli.books import books
+from bizrq.cli.check import check
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES, GpuResources
 from bizrq.observability.logs import FORMATS, set_up_logs
 from bizrq.settings import (
@@ -345,3 +346,4 @@ def webhook(  # noqa: PLR0917  # click calls by name
 
 
 main.add_command(books)
+main.add_command(check)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -94,6 +95,20 @@ class Client:
             "POST", path, body=msgspec.json.encode(body), content_type="application/json", timeout=timeout
         ) as answer:
             return await answer.read()
+
+    async def dry_run(self, path: str, body: Mapping[str, Any]) -> list[str]:
+        """Have a new object tried, and not stored; the warnings that come with a yes."""
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        async with self._sent(
+            "POST",
+            path,
+            params={"dryRun": "All"},
+            body=msgspec.json.encode(body),
+            content_type="application/json",
+            timeout=timeout,
+        ) as answer:
+            await answer.read()
+            return [_warning(text) for text in answer.headers.getall("Warning", [])]
 
     async def patch(self, path: str, change: Mapping[str, Any], *, by_name: bool = False) -> dict[str, Any]:
         """Merge ``change`` into an object; the object as stored. Lists are replaced.
@@ -186,6 +201,12 @@ class Client:
             proxy=self._credentials.proxy,
             server_hostname=self._credentials.server_name,
         )
+
+
+def _warning(header: str) -> str:
+    """The text of a header as the API server writes it: 299, a dash, and the text in quotes."""
+    text = header.partition('"')[2].rpartition('"')[0]
+    return re.sub(r"\\(.)", r"\1", text)
 
 
 def _hang_up(answer: aiohttp.ClientResponse) -> None:

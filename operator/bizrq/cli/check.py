@@ -1,0 +1,115 @@
+"""Does the API server ask the webhook, and does it answer? Tried by a request that has to be refused."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+import click
+
+from bizrq import __version__
+from bizrq.cluster.client import Client
+from bizrq.cluster.credentials import CredentialsError, load_credentials
+from bizrq.cluster.errors import ClusterError, Denied, NotFound
+from bizrq.cluster.store import BIZRQS_URL
+from bizrq.domain.bizrq import GROUP, VERSION
+from bizrq.webhook.modes import NOT_ENFORCED
+
+__all__ = ["CheckError", "check", "try_refusal"]
+
+NAME: Final = "bizrq-check"
+
+PROBE: Final[dict[str, Any]] = {
+    "apiVersion": f"{GROUP}/{VERSION}",
+    "kind": "BizGroupResourceQuota",
+    "metadata": {"name": NAME},
+    # With rights of any kind it is refused: its parent is not there. Should the dry run ever be none, it grants nothing.
+    "spec": {"parentBizGroup": f"{NAME}-has-no-such-parent", "hard": {"pods": "0"}},
+}
+
+_REFUSED: Final = f'admission webhook "bizrqs.{GROUP}" denied the request: '
+
+_POLL_SECONDS: Final = 1.0
+
+_ADDRESS: Final = re.compile(r"(https?://[^/\s\"]+)/[^\s\"]*")
+"""Behind the host stands the token of the path, which is a secret."""
+
+_WAYS_OUT: Final = (
+    ("x509", "the API server does not believe the webhook's certificate: clientConfig.caBundle of the webhook "
+             "configuration is not its authority, or the certificate is for another name or has expired"),
+    ("no endpoints available", "no pod of the webhook is ready: see `kubectl get pods` and their /readyz"),
+    ("connection refused", "nobody listens where the webhook should be: see whether its pods are ready"),
+    ("deadline exceeded", "nothing comes back from where the webhook should be: see whether its pods are ready, and "
+                          "whether a NetworkPolicy or a firewall is on the way"),
+    ("could not find the requested resource", "the webhook does not know the token in the path of the webhook "
+                                              "configuration: its file of tokens is another, or has yet to come"),
+    ("not found", "the Service in the webhook configuration is not there"),
+)  # fmt: skip
+"""What to look at, by a part of what the API server said; the first one that fits."""
+
+
+class CheckError(Exception):
+    """The webhook does not protect; the message says what was answered, and what to look at."""
+
+
+@click.command()
+@click.option(
+    "--wait-seconds",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Go on trying for so long; right after an installation, certificates are still on their way.",
+)
+def check(wait_seconds: float) -> None:
+    """See whether the webhook refuses what it must.
+
+    Asks the API server, as a dry run, for a group whose parent does not exist, and stores nothing. It needs the right to
+    create bizgroupresourcequotas, and no other. Ends with code 1, and says why, where the request is not refused by the
+    webhook. Where the webhook only warns (--mode=warn), a warning will do.
+    """
+    try:
+        told = asyncio.run(_within(wait_seconds))
+    except (CheckError, CredentialsError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(told)
+
+
+async def _within(seconds: float) -> str:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    async with Client(load_credentials(), user_agent=f"bizrq-check/{__version__}") as client:
+        while True:
+            try:
+                return await try_refusal(client)
+            except CheckError:
+                if loop.time() + _POLL_SECONDS > end:
+                    raise
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def try_refusal(client: Client) -> str:
+    """What the webhook said to the probe. Raises ``CheckError`` where it did not refuse it, or warn."""
+    try:
+        warnings = await client.dry_run(BIZRQS_URL, PROBE)
+    except Denied as error:
+        said = str(error)
+        if _REFUSED in said:
+            return f"the webhook refuses, as it should: {said.partition(_REFUSED)[2]}"
+        msg = f"this account may not try it, it needs the right to create bizgroupresourcequotas: {said}"
+        raise CheckError(msg) from error
+    except NotFound as error:
+        msg = f"the API server knows no bizrqs, apply the CRD: {error}"
+        raise CheckError(msg) from error
+    except ClusterError as error:
+        said = _ADDRESS.sub(r"\1/...", str(error))
+        way_out = next((way for part, way in _WAYS_OUT if part in said), "")
+        raise CheckError(f"the request got no verdict: {said}" + (f"\n{way_out}" if way_out else "")) from error
+    # A long warning comes in parts; the first one has the words.
+    if any(each.startswith(NOT_ENFORCED) for each in warnings):
+        return f"the webhook only warns, as it is told to: {' '.join(warnings)}"
+    msg = (
+        "the API server would store what the webhook must refuse: it asks nobody. See whether there is a webhook "
+        "configuration: kubectl get validatingwebhookconfiguration bizrq"
+    )
+    raise CheckError(msg)
