@@ -66,7 +66,8 @@ def credentials():
 @pytest.fixture
 async def webhook(settings, credentials, monkeypatch):
     """A running one whose one route waits for ``free``, and its task."""
-    monkeypatch.setattr(run, "_POLL_SECONDS", 0.02)
+    for name in ("_POLL_SECONDS", "_AWAITED_SECONDS"):
+        monkeypatch.setattr(run, name, 0.02)
     free = asyncio.Event()
 
     async def decide(_request, _deadline):
@@ -133,11 +134,13 @@ async def test_an_autoscaler_is_let_by_where_its_review_fails(webhook, pairs):
 async def test_a_new_certificate_and_a_new_token_are_taken_without_a_restart(webhook, ask, settings, pairs):
     webhook.free.set()
     assert await shown(webhook._server.port, pairs) == der(pairs[0])
+    before = webhook._certificate._held.value
     shutil.copy(pairs[1].certificate, settings.cert_file)
     shutil.copy(pairs[1].key, settings.key_file)
     settings.path_token_file.write_text("the-next-token-1")
     async with asyncio.timeout(10):
-        await until(lambda: webhook._tokens.accept("the-next-token-1"))  # read after the certificate
+        await until(lambda: webhook._certificate._held.value is not before)
+        await until(lambda: webhook._tokens.accept("the-next-token-1"))
     assert await shown(webhook._server.port, pairs) == der(pairs[1])
     assert await ask("the-next-token-1") == 200
     assert await ask() == 404
@@ -161,3 +164,43 @@ async def test_a_port_that_is_taken_ends_the_start(settings, credentials):
         settings = replace(settings, port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
             await run.Webhook(settings, (), credentials, HandClock(), lambda *_: {}).run()
+
+
+@pytest.fixture
+async def waiting(settings, credentials, monkeypatch):
+    """A running one whose files are not there yet: nobody has made them."""
+    monkeypatch.setattr(run, "_AWAITED_SECONDS", 0.02)
+    made = {path: path.read_bytes() for path in (settings.cert_file, settings.key_file, settings.path_token_file)}
+    for path in made:
+        path.unlink()
+    webhook = Running(settings, (), credentials, HandClock(), lambda *_: {})
+    webhook.task = asyncio.create_task(webhook.run())
+    async with asyncio.timeout(10):
+        await until(lambda: hasattr(webhook, "_health") and webhook._health._runner is not None)
+        await until(lambda: webhook._health._runner.sites)
+    yield webhook, made
+    if not webhook.task.done():
+        os.kill(os.getpid(), signal.SIGTERM)
+    await webhook.task
+
+
+async def test_a_webhook_whose_files_are_not_there_lives_and_says_what_it_waits_for(waiting, settings):
+    webhook, made = waiting
+    assert (await state(webhook, "/healthz"))[0] == 200
+    status, text = await state(webhook, "/readyz")
+    assert status == 503
+    assert f"[-] reviews: certificate: waiting for {settings.cert_file}; path tokens: waiting for" in text
+    assert webhook._server._listener is None
+    for count, (path, content) in enumerate(made.items()):
+        assert webhook._server.ready() is not None, f"{count} of {len(made)} files are there"
+        path.write_bytes(content)
+    async with asyncio.timeout(10):
+        await until(lambda: webhook._server.ready() is None)
+    assert await state(webhook, "/readyz") == (200, "[+] loop: ok\n[+] reviews: ok\n")
+
+
+async def test_a_webhook_that_still_waits_ends_at_once(waiting):
+    webhook, _ = waiting
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await webhook.task

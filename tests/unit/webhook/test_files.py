@@ -8,6 +8,7 @@ from bizrq.webhook.files import FileError, Held
 from bizrq.webhook.tls import Certificate
 from bizrq.webhook.tokens import PathTokens
 from tests.support.certificates import make_pair
+from tests.support.secret_volume import SecretVolume
 
 
 @pytest.fixture
@@ -72,6 +73,37 @@ def test_a_symbolic_link_that_changes_its_target_is_seen(tmp_path):
     assert held.value == 2
 
 
+def test_a_file_that_is_not_there_yet_is_waited_for_and_the_way_it_is_missing_is_told(tmp_path, warnings):
+    """Somebody else makes it: the first content may also be no good yet."""
+    file = tmp_path / "number"
+    held = Held("number", (file,), lambda contents: int(contents[0]))
+    assert (held.value, held.lacks) == (None, f"number: waiting for {file}")
+    file.write_text("half")
+    held.refresh()
+    assert held.value is None
+    assert str(file) in held.lacks
+    assert warnings() == [f"{held.lacks}; waiting for others"]
+    file.unlink()
+    held.refresh()
+    assert held.lacks == f"number: waiting for {file}"
+    file.write_text("1")
+    held.refresh()
+    assert (held.value, held.lacks) == (1, None)
+    file.unlink()
+    held.refresh()
+    assert (held.value, held.lacks) == (1, None)
+
+
+def test_nobody_is_let_in_while_the_tokens_are_waited_for(tmp_path):
+    tokens = PathTokens(tmp_path / "tokens")
+    assert tokens.lacks is not None
+    assert not tokens.accept(OLD)
+    (tmp_path / "tokens").write_text(OLD)
+    tokens.refresh()
+    assert tokens.lacks is None
+    assert tokens.accept(OLD)
+
+
 # --- tokens ----------------------------------------------------------------------------------------------------------
 
 OLD, NEW = "a" * 16, "Az09-_.~" * 4
@@ -129,7 +161,6 @@ def test_a_file_without_good_tokens_says_what_to_write_and_no_secret(tmp_path, c
         pytest.param("empty", "a.key", "the certificate is no PEM file", id="an empty certificate"),
         pytest.param("half", "a.key", "do not fit each other, or one is broken", id="half a certificate"),
         pytest.param("a.crt", "locked.key", "do not fit each other, or one is broken", id="a key with a password"),
-        pytest.param("a.crt", "none", "No such file", id="no file"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_ends_the_start_with_the_names_of_the_files(
@@ -145,6 +176,40 @@ def test_a_certificate_that_cannot_be_used_ends_the_start_with_the_names_of_the_
     assert words in str(error.value)
     assert str(tmp_path / certificate) in str(error.value)
     assert str(tmp_path / key) in str(error.value)
+
+
+def test_a_certificate_and_a_key_of_which_one_is_replaced_are_kept_off_until_they_fit(tmp_path, warnings):
+    first, second = (make_pair(tmp_path, name) for name in ("a", "b"))
+    paths = tmp_path / "tls.crt", tmp_path / "tls.key"
+    for path, content in zip(paths, (first.certificate, first.key), strict=True):
+        path.write_bytes(content.read_bytes())
+    certificate = Certificate(*paths)
+    before = certificate._held.value
+    paths[0].write_bytes(second.certificate.read_bytes())
+    certificate.refresh()
+    assert certificate._held.value is before
+    assert "do not fit each other" in warnings()[0]
+    paths[1].write_bytes(second.key.read_bytes())
+    certificate.refresh()
+    assert certificate._held.value is not before
+
+
+def test_the_volume_of_a_secret_that_is_empty_at_first_is_read_as_a_kubelet_replaces_it(tmp_path):
+    volume = SecretVolume(tmp_path / "volume", ("tls.crt", "tls.key"))
+    volume.write({})
+    certificate = Certificate(volume.folder / "tls.crt", volume.folder / "tls.key")
+    assert certificate.lacks == f"certificate: waiting for {volume.folder / 'tls.crt'}"
+    contexts = []
+    for name in ("a", "b"):
+        pair = make_pair(tmp_path, name)
+        volume.write({"tls.crt": pair.certificate.read_bytes(), "tls.key": pair.key.read_bytes(), "tokens": b"-"})
+        certificate.refresh()
+        contexts.append(certificate._held.value)
+    assert certificate.lacks is None
+    assert contexts[0] is not contexts[1]
+    volume.write({})  # somebody emptied the Secret
+    certificate.refresh()
+    assert certificate._held.value is contexts[1]
 
 
 def test_a_broken_client_authority_ends_the_start(tmp_path):
