@@ -1,10 +1,12 @@
 """What does a container find around it?
 
 ``python -m testbed.agent.container FILE`` becomes the program that FILE, a `Plan` in JSON, describes: in namespaces of
-its own for mounts and for the machine's name, with the mounts that it names and nothing else below /run. With
-``--enter PID`` it goes into the namespaces of a running one instead. It dies with who started it.
+its own for users, mounts and the machine's name, with the mounts that it names and nothing else below /run. All the
+rest can only be read. With ``--enter PID`` it goes into the namespaces of a running one instead. It dies with who
+started it.
 
-Without root the namespaces of a user are needed, too. Users, resources and the network are not kept apart.
+The user that a pod asks for is, outside, the one that the test bed runs as; root is not needed. Neither processes nor
+resources nor the network are kept apart.
 """
 
 from __future__ import annotations
@@ -47,8 +49,9 @@ class Plan:
     parent: int
     """The process that must outlive it."""
     mounts: list[Mount] = field(default_factory=list)
-    read_only: bool = False
-    """Whether all but writable mounts can only be read."""
+    user: int = 0
+    """As which it sees itself, without a right more than whoever runs the test bed."""
+    group: int = 0
 
     def write(self, path: Path) -> None:
         """Write it where nobody else can read it: there may be secrets in the environment."""
@@ -75,13 +78,12 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def _unshare() -> None:
-    user, group = os.geteuid(), os.getegid()
-    _check(_libc.unshare(_NEWNS | _NEWUTS | (_NEWUSER if user else 0)), "unshare")
-    if user:
-        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
+def _unshare(user: int, group: int) -> None:
+    outside_user, outside_group = os.geteuid(), os.getegid()
+    _check(_libc.unshare(_NEWUSER | _NEWNS | _NEWUTS), "unshare")
+    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"{user} {outside_user} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"{group} {outside_group} 1", encoding="ascii")
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
@@ -105,7 +107,7 @@ def _set_read_only(target: str, *, on: bool, below: bool) -> None:
 
 def _make(plan: Plan) -> None:
     """Give this process the surroundings that are planned. Raises OSError."""
-    _unshare()
+    _unshare(plan.user, plan.group)
     name = plan.hostname[:_NAME_LENGTH].encode()
     _check(_libc.sethostname(name, len(name)), "sethostname")
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
@@ -120,19 +122,16 @@ def _make(plan: Plan) -> None:
             Path(target).mkdir(parents=True, exist_ok=True)
         _mount(f"/proc/self/fd/{source}", target, None, _MS_BIND)
         os.close(source)
-        if mount.read_only:
-            _set_read_only(target, on=True, below=False)
-    if plan.read_only:
-        _set_read_only("/", on=True, below=True)
-        for mount in plan.mounts:
-            if not mount.read_only:
-                _set_read_only(mount.target, on=False, below=False)
+    _set_read_only("/", on=True, below=True)
+    for mount in plan.mounts:
+        if not mount.read_only:
+            _set_read_only(mount.target, on=False, below=False)
 
 
 def _enter(pid: int) -> None:
     """Go into the namespaces of a process. Raises OSError."""
     descriptor = os.pidfd_open(pid)
-    _check(_libc.setns(descriptor, _NEWNS | _NEWUTS | (_NEWUSER if os.geteuid() else 0)), f"setns {pid}")
+    _check(_libc.setns(descriptor, _NEWUSER | _NEWNS | _NEWUTS), f"setns {pid}")
     os.close(descriptor)
 
 

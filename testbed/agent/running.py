@@ -138,7 +138,7 @@ class Container:
         pod, spec, machine = self._pod, self._spec, self._machine
         if pod["spec"].get("initContainers"):
             raise Unknown("the agent does not know initContainers")
-        given = {"PATH": f"{image / 'bin'}:{os.defpath}", "HOME": "/nonexistent", **machine.env}
+        given = {"PATH": f"{image / 'bin'}:{os.defpath}", "HOME": "/", **machine.env}
         self.ports = {}
         for port in spec.get("ports", ()):
             if variable := _MOVED.get(port.get("name", "")):
@@ -153,7 +153,8 @@ class Container:
             hostname=pod["metadata"]["name"],
             parent=os.getpid(),
             mounts=self._volumes.mounts(pod, spec),
-            read_only=bool((spec.get("securityContext") or {}).get("readOnlyRootFilesystem")),
+            user=_security(pod, spec, "runAsUser"),
+            group=_security(pod, spec, "runAsGroup"),
         )
 
     async def _attend(self, process: asyncio.subprocess.Process) -> int:
@@ -266,6 +267,12 @@ async def _launched(arguments: list[str], log: Path) -> asyncio.subprocess.Proce
             stderr=output,
             start_new_session=True,
         )
+
+
+def _security(pod: JSON, spec: JSON, name: str) -> int:
+    """What a container is told, or else its pod; root, or the group of root, if neither is."""
+    contexts = (spec.get("securityContext") or {}, pod["spec"].get("securityContext") or {})
+    return int(next((context[name] for context in contexts if name in context), 0))
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -73,7 +73,7 @@ def ended(one):
     return until(one, lambda status: status.get("phase") in {"Succeeded", "Failed"}, "the pod ends")
 
 
-def test_a_container_finds_its_variables_files_and_identity_and_writes_nothing_but_its_emptydir(cluster, run):
+def test_a_container_finds_its_variables_files_user_and_account_and_writes_nothing_but_its_emptydir(cluster, run):
     program = """
 import json, os, pathlib, socket, ssl, urllib.request
 account = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -88,9 +88,9 @@ refused = []
 for folder in ("/run/scratch/..", "/run/conf", "/tmp", os.environ["HOME"]):
     try: pathlib.Path(folder, "x").write_text("")
     except OSError: refused.append(folder)
-print(json.dumps({"user": me["status"]["userInfo"], "namespace": (account / "namespace").read_text(),
+print(json.dumps({"account": me["status"]["userInfo"], "namespace": (account / "namespace").read_text(),
     "refused": refused, "host": socket.gethostname(), "run": os.listdir("/run"),
-    "conf": pathlib.Path("/run/conf/sub/one").read_text(),
+    "user": [os.getuid(), os.getgid()], "conf": pathlib.Path("/run/conf/sub/one").read_text(),
     "env": [os.environ["WHERE"], os.environ["NODE"]], "argv": os.sys.argv[1:]}))
 """
     conf = {"name": "it", "items": [{"key": "a", "path": "sub/one"}]}
@@ -102,7 +102,7 @@ print(json.dumps({"user": me["status"]["userInfo"], "namespace": (account / "nam
                 {"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
                 {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             ],
-            "securityContext": {"readOnlyRootFilesystem": True},
+            "securityContext": {"runAsUser": 65532},
             "volumeMounts": [
                 {"name": "conf", "mountPath": "/run/conf"},
                 {"name": "scratch", "mountPath": "/run/scratch"},
@@ -111,6 +111,7 @@ print(json.dumps({"user": me["status"]["userInfo"], "namespace": (account / "nam
         },
         spec={
             "serviceAccountName": "default",
+            "securityContext": {"runAsUser": 1, "runAsGroup": 4711},
             "restartPolicy": "Never",
             "volumes": [
                 {"name": "conf", "configMap": conf},
@@ -125,14 +126,15 @@ print(json.dumps({"user": me["status"]["userInfo"], "namespace": (account / "nam
     ended(one)
     said = json.loads(log(cluster, one))
     assert one.obj["status"]["phase"] == "Succeeded"
-    user = said.pop("user")
+    user = said.pop("account")
     assert user["username"] == f"system:serviceaccount:{one.namespace}:default"
     assert user["extra"]["authentication.kubernetes.io/pod-name"] == ["it"]
-    assert said.pop("refused") == ["/run/scratch/..", "/run/conf", "/tmp", "/nonexistent"]
+    assert said.pop("refused") == ["/run/scratch/..", "/run/conf", "/tmp", "/"]
     assert sorted(said.pop("run")) == ["conf", "none", "scratch", "secrets"]
     assert said == {
         "namespace": one.namespace,
         "host": "it",
+        "user": [65532, 4711],
         "conf": "1",
         "env": [one.namespace, "agent"],
         "argv": [f"{one.namespace} and $(NODE)"],
