@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from testbed import chart, node_agent
+from testbed import chart, node_agent, statefolder
 from testbed.cluster import Cluster
+from testbed.errors import HelmFailed
 from testbed.identities import NAMESPACE
 from tests.support.bizrqs import ONE_CORE, labels_for
 from tests.support.load import Answers, People
@@ -42,7 +43,12 @@ class Release:
             self.values = _merged(self.values, values or {})
             arguments[2:2] = [str(chart.CHART), "--values=-", "--wait"]
             text = json.dumps(_merged(self.values, {"controller": _HERE, "webhook": _HERE}))
-        return chart.helm(*arguments, stdin=text, kubeconfig=self.cluster.kubeconfig)
+        try:
+            return chart.helm(*arguments, stdin=text, kubeconfig=self.cluster.kubeconfig)
+        except HelmFailed as error:
+            for log in sorted((self.cluster.state / statefolder.LOGS).glob(f"{NAMESPACE}.*.log")):
+                error.add_note(f"{log.name}:\n{statefolder.last_lines(log)}")
+            raise
 
     def get(self, *what: str) -> JSON:
         """Objects of the release's namespace."""
