@@ -1,12 +1,15 @@
 """The controller keeps the webhook's Secret and its configuration fitting together."""
 
 import base64
+import logging
 import ssl
 import time
+from dataclasses import replace
 
 import pytest
 
 from bizrq.controller.certificates import WebhookCertificates
+from bizrq.controller.webhook_forms import ROTATE_ANNOTATION
 from bizrq.domain.rotation import Rules
 from tests.support.certificates import handshake
 from tests.support.clocks import HandClock
@@ -103,3 +106,170 @@ async def test_a_rotation_goes_step_by_step_and_something_fits_at_every_moment(o
     reaches(objects)
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(last["tls.crt"], last["tls.key"], first["ca.crt"], SERVER)
+
+
+async def settle(keeper, clock):
+    """Let whatever is under way come to its end."""
+    for _ in range(4):
+        await keeper.turn()
+        clock.waited += 300
+
+
+async def test_a_rotation_that_is_asked_for_takes_place_once(objects, keeper, clock):
+    await keeper.turn()
+    before = texts(objects)
+    objects.put_secret({**objects.secret, "metadata": {"name": "x", "annotations": {ROTATE_ANNOTATION: "please"}}})
+    await settle(keeper, clock)
+    after = texts(objects)
+    assert not {*before.values()} & {*after.values()}
+    assert ROTATE_ANNOTATION not in objects.secret["metadata"]["annotations"]
+    await settle(keeper, clock)
+    assert texts(objects) == after
+    reaches(objects)
+
+
+async def test_a_leader_that_is_new_waits_anew(objects, keeper, clock):
+    """It has not seen how long anything has been there, and believes no time that somebody wrote."""
+    await keeper.turn()
+    clock.time += 61 * DAY
+    await keeper.turn()
+    clock.waited += 299
+    other = WebhookCertificates(objects, clock, RULES, leading=lambda: True)
+    await other.turn()
+    clock.waited += 299
+    await other.turn()
+    assert "next-tls.crt" in texts(objects)
+    clock.waited += 1
+    await other.turn()
+    assert "next-tls.crt" not in texts(objects)
+    reaches(objects)
+
+
+async def test_whoever_does_not_lead_does_nothing_and_forgets_what_it_saw(objects, clock):
+    leads = True
+    keeper = WebhookCertificates(objects, clock, RULES, leading=lambda: leads)
+    await keeper.turn()
+    clock.time += 61 * DAY
+    await keeper.turn()
+    leads, writes = False, list(objects.writes)
+    clock.waited += 300
+    await keeper.turn()
+    assert objects.writes == writes
+    leads = True
+    await keeper.turn()
+    assert objects.writes == writes
+
+
+async def test_a_leader_that_ceases_to_lead_does_not_take_the_next_step(objects, clock):
+    keeper = WebhookCertificates(objects, clock, RULES, leading=lambda: not objects.writes)
+    await keeper.turn()
+    assert objects.writes == ["secret"]
+
+
+async def test_of_two_that_begin_at_once_one_makes_the_certificate(objects, keeper, clock):
+    other = WebhookCertificates(objects, clock, RULES, leading=lambda: True)
+    objects.before_write = other.turn
+    await keeper.turn()
+    made = texts(objects)
+    reaches(objects)
+    await keeper.turn()
+    assert texts(objects) == made
+
+
+async def test_an_answer_that_got_lost_changes_nothing(objects, keeper, caplog):
+    objects.lost_answers = 2
+    for _ in range(3):
+        await keeper.turn()
+    assert objects.writes == ["secret", "configuration"]
+    assert "could not be kept: the answer is lost" in caplog.text
+    reaches(objects)
+
+
+async def test_a_secret_that_was_emptied_is_filled_and_what_is_served_from_memory_is_still_reached(objects, keeper):
+    await keeper.turn()
+    before = texts(objects)
+    objects.put_secret(secret())
+    await keeper.turn()
+    reaches(objects)
+    for path, bundle in called(objects).values():
+        assert path.split("/")[1] == before["tokens"].strip()
+        handshake(before["tls.crt"], before["tls.key"], bundle, SERVER)
+    assert texts(objects)["tls.crt"] != before["tls.crt"]
+
+
+async def test_a_key_that_was_broken_by_hand_is_replaced(objects, keeper):
+    await keeper.turn()
+    objects.put_secret({**objects.secret, "data": {**objects.secret["data"], "tls.key": "YnJva2Vu"}})
+    await keeper.turn()
+    reaches(objects)
+
+
+async def test_a_configuration_that_helm_made_anew_is_repaired(objects, keeper):
+    await keeper.turn()
+    before = texts(objects)
+    objects.put_configuration(configuration(entry("bizrqs.quota.bizrq.io"), entry("scale.quota.bizrq.io")))
+    await keeper.turn()
+    reaches(objects)
+    assert texts(objects) == before
+
+
+async def test_a_service_with_another_name_gets_a_certificate_at_once_that_is_good_for_the_old_one_too(objects, keeper):
+    await keeper.turn()
+    entries = [
+        {**each, "clientConfig": {**each["clientConfig"], "service": {
+            **each["clientConfig"]["service"], "name": "other"}}}
+        for each in objects.configuration["webhooks"]
+    ]  # fmt: skip
+    objects.put_configuration(configuration(*entries))
+    await keeper.turn()
+    for server in ("other.bizrq-system.svc", SERVER):
+        reaches(objects, server)
+
+
+async def test_entries_with_an_address_are_left_alone_and_it_is_said_once(objects, keeper, caplog):
+    by_address = {"name": "scale.quota.bizrq.io", "clientConfig": {"url": "https://w.example.com/x", "caBundle": ""}}
+    objects.put_configuration(configuration(entry("bizrqs.quota.bizrq.io"), by_address))
+    for _ in range(2):
+        await keeper.turn()
+    assert objects.configuration["webhooks"][1] == by_address
+    (said,) = [each for each in caplog.messages if "left alone" in each]
+    assert said.endswith("scale.quota.bizrq.io")
+
+
+@pytest.mark.parametrize("gone", ["secret", "configuration"])
+async def test_what_is_not_there_is_waited_for_and_said_once(objects, keeper, caplog, gone):
+    caplog.set_level(logging.INFO)
+    there = getattr(objects, gone)
+    setattr(objects, gone, None)
+    for _ in range(2):
+        await keeper.turn()
+    assert objects.writes == []
+    assert len(caplog.messages) == 1
+    setattr(objects, gone, there)
+    await keeper.turn()
+    reaches(objects)
+
+
+async def test_no_secret_gets_into_the_log(objects, keeper, clock, caplog):
+    caplog.set_level(logging.DEBUG)
+    await keeper.turn()
+    clock.time += 61 * DAY
+    await settle(keeper, clock)
+    told = texts(objects)
+    assert "a new certificate for the webhook, until" in caplog.text
+    for text in (*told["tokens"].split(), *told["tls.key"].splitlines()[1:-1]):
+        assert text not in caplog.text
+
+
+async def test_where_somebody_else_makes_certificates_only_tokens_and_paths_are_kept(objects, clock):
+    objects.put_secret(secret({"tls.crt": "theirs"}))
+    objects.put_configuration(configuration(entry("scale.quota.bizrq.io", bundle="theirs")))
+    keeper = WebhookCertificates(objects, clock, replace(RULES, certificates=False), leading=lambda: True)
+    await keeper.turn()
+    first = texts(objects)["tokens"]
+    clock.time += 61 * DAY
+    await settle(keeper, clock)
+    told = texts(objects)
+    assert (told["tls.crt"], sorted(told)) == ("theirs", ["tls.crt", "tokens"])
+    assert called(objects) == {"scale": (f"/{told['tokens'].strip()}/scale", "theirs")}
+    assert told["tokens"] != first

@@ -14,7 +14,7 @@ import pytest
 
 from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import load_credentials
-from bizrq.cluster.errors import Conflict, Denied
+from bizrq.cluster.errors import Denied
 from bizrq.cluster.webhook_objects import ApiWebhookObjects
 from bizrq.controller.webhook_forms import ROTATE_ANNOTATION
 from testbed import admission, chart, operator_process
@@ -22,6 +22,7 @@ from testbed.identities import NAMESPACE
 from tests.support.bizrqs import bizrq
 from tests.support.kube import client, wait_until
 from tests.support.secret_volume import SecretVolume
+from tests.support.webhook_objects_contract import ENTRIES, WEBHOOK_OBJECTS_CONTRACT
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +39,7 @@ class Installed:
         self.kubectl = cluster.kubectl
         self.made = chart.configuration({"webhook": {"pathToken": "t" * 32}})
         for each in self.made["webhooks"]:
-            each["clientConfig"]["service"].pop("path")
+            each["clientConfig"]["service"].pop("path", None)
 
     def apply(self, *objects):
         self.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
@@ -240,25 +241,55 @@ def test_a_configuration_made_anew_by_helm_is_repaired(create, installed):
     wait_until(gets_through, "the API server gets through again", 20)
 
 
-async def test_the_controllers_rights_are_on_these_two_objects_only(cluster, installed, monkeypatch):
-    """Least privilege: its rights are the chart's."""
+def test_helm_upgrade_keeps_what_was_written_and_may_take_entries_away_and_add_them(installed):
+    """helm 4 applies on the server, where another writer's fields stay."""
+
+    def upgrade(*entries):
+        helm = ("apply", "--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-")
+        installed.kubectl(*helm, stdin=json.dumps({**installed.made, "webhooks": [*entries]}))
+        return {each["name"]: each["clientConfig"] for each in installed.configuration()["webhooks"]}
+
+    *most, last = installed.made["webhooks"]
+    upgrade(*most, last)
+    before = wait_until(lambda: called if (called := upgrade(*most, last)) and
+                        all("path" in each["service"] for each in called.values()) else None, "all is called")  # fmt: skip
+    assert upgrade(*most) == {name: config for name, config in before.items() if name != last["name"]}
+    upgrade(*most, last)
+    wait_until(lambda: upgrade(*most, last) == before, "the new entry is called as the others are")
+
+
+@pytest.fixture
+async def ours(cluster, installed, monkeypatch):
+    """The objects with the rights that the chart gives the controller; nobody else writes to them."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfigs["bizrq-controller"]))
     async with Client(load_credentials(), user_agent="bizrq-test") as made:
-        ours = ApiWebhookObjects(made, namespace=NAMESPACE, secret=SECRET, configuration="bizrq")
-        stale = await ours.read_secret()
-        version = (await ours.read_configuration())["metadata"]["resourceVersion"]
-        await ours.replace_secret({**stale, "metadata": {**stale["metadata"], "labels": {"seen": "1"}}})
-        with pytest.raises(Conflict):
-            await ours.replace_secret({**stale, "metadata": {**stale["metadata"], "labels": {"seen": "2"}}})
-        change = {"bizrqs.quota.bizrq.io": {"caBundle": None}}
-        await ours.patch_entries(version, change)
-        with pytest.raises(Conflict):
-            await ours.patch_entries(version, {"bizrqs.quota.bizrq.io": {"service": {"path": "/late"}}})
-        others = ApiWebhookObjects(made, namespace="kube-system", secret=SECRET, configuration="another")
-        for read in (others.read_secret, others.read_configuration):
-            with pytest.raises(Denied):
-                await read()
+        yield made
+
+
+@pytest.mark.parametrize("sentence", WEBHOOK_OBJECTS_CONTRACT, ids=lambda each: each.__name__)
+async def test_api_server(sentence, ours, installed, controllers):
+    """The contract that the objects in memory are held to (tests/component/test_webhook_objects.py)."""
+    for each in controllers:
+        if each.exit_code() is None:
+            each.kill9()
+    admission.uninstall(installed.kubectl)
+    made = [each for each in installed.made["webhooks"] if each["name"] in ENTRIES]
+    installed.apply({**installed.made, "webhooks": made})
+    await sentence(ApiWebhookObjects(ours, namespace=NAMESPACE, secret=SECRET, configuration="bizrq"))
+
+
+async def test_the_controller_may_read_and_write_these_two_objects_and_no_other(ours):
+    """Least privilege: its rights are the chart's."""
+    others = ApiWebhookObjects(ours, namespace=NAMESPACE, secret="another", configuration="another")
+    elsewhere = ApiWebhookObjects(ours, namespace="kube-system", secret=SECRET, configuration="bizrq")
+    for asked in (
+        others.read_secret(),
+        others.read_configuration(),
+        others.replace_secret({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "another"}}),
+        others.patch_entries("1", {}),
+        elsewhere.read_secret(),
+        ours.get(f"/api/v1/namespaces/{NAMESPACE}/secrets"),
+        ours.post(f"/api/v1/namespaces/{NAMESPACE}/secrets", {"metadata": {"name": "another"}}),
+    ):
         with pytest.raises(Denied):
-            await made.get(f"/api/v1/namespaces/{NAMESPACE}/secrets")
-        with pytest.raises(Denied):
-            await made.post(f"/api/v1/namespaces/{NAMESPACE}/secrets", {"metadata": {"name": "another"}})
+            await asked

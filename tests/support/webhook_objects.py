@@ -79,7 +79,7 @@ class CasWebhookObjects:
         await self._before()
         there = self._there(self.secret, "secret")
         self._compare(there, raw["metadata"]["resourceVersion"])
-        self.put_secret(copy.deepcopy(dict(raw)))
+        self.put_secret(dict(raw))
         return self._written("secret", self.secret)
 
     async def patch_entries(self, version: str, client_configs: Mapping[str, Mapping[str, Any]]) -> JSON:
@@ -88,14 +88,16 @@ class CasWebhookObjects:
         there = self._there(self.configuration, "configuration")
         self._compare(there, version)
         for each in there["webhooks"]:
-            change = client_configs.get(each["name"], {})
-            config = each["clientConfig"]
-            each["clientConfig"] = {**config, **change, "service": {**config["service"], **change.get("service", {})}}
+            if change := client_configs.get(each["name"]):
+                config = each["clientConfig"]
+                service = {**config["service"], **change.get("service", {})}
+                each["clientConfig"] = {**config, **change, "service": service}
         self.put_configuration(there)
         return self._written("configuration", self.configuration)
 
     def _next(self, raw: JSON) -> JSON:
         self.version += 1
+        raw = copy.deepcopy(raw)
         return {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self.version)}}
 
     def _there(self, raw: JSON | None, what: str) -> JSON:

@@ -130,7 +130,8 @@ def pod_namespace() -> str | None:
 def _kubeconfig(kubeconfig: Path | None) -> tuple[str | None, bool]:
     """The kubeconfig that somebody named, and whether there is one at the usual place."""
     named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG")
-    return named, (Path.home() / ".kube" / "config").exists()
+    # Not Path.home(): that fails for a user whom the machine does not know, as that of a container.
+    return named, Path(os.path.expanduser("~/.kube/config")).exists()  # noqa: PTH111
 
 
 def _load(kubeconfig: Path | None) -> kubernetes.client.Configuration:

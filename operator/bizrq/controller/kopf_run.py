@@ -27,6 +27,10 @@ _LONG_ENOUGH: Final = 20.0
 _CLEAN_UP_SECONDS: Final = 2.0
 """How long kopf's tasks are given to end once they are cancelled."""
 
+_IDENTITY: Final = "bizrq"
+"""Nobody sees it, since kopf has no peers here. By itself it would ask for the name of the user, and a container's user
+may have none."""
+
 log = logging.getLogger(__name__)
 
 
@@ -110,7 +114,11 @@ class KopfRun:
 
     async def _operate(self, stop: asyncio.Event) -> str:
         tasks: Collection[asyncio.Task[Any]] = await kopf.spawn_tasks(
-            registry=self._registry, settings=self._settings(), clusterwide=True, standalone=True
+            registry=self._registry,
+            settings=self._settings(),
+            clusterwide=True,
+            standalone=True,
+            identity=_IDENTITY,  # type: ignore[arg-type]  # kopf does not export its type, a kind of str
         )
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)

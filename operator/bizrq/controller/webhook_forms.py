@@ -60,7 +60,7 @@ def read_calls(raw: JSON) -> Calls:
         token, last = split_path(service.get("path") or "")
         token = token if _is_token(token) else ""
         route = last if last in ROUTES or (token and last) else route_of(each["name"])
-        if not service or route is None:
+        if not service or route is None or not each["name"].endswith(f".{GROUP}"):
             ignored.append(each["name"])
             continue
         names = dns_names(service["name"], service["namespace"])

@@ -30,6 +30,13 @@ def test_with_a_kubeconfig_there_is_none_for_it_may_lead_to_another_cluster(home
     assert pod_namespace() is None
 
 
+def test_a_user_without_a_home_has_no_kubeconfig(home, monkeypatch):
+    """As in a container, whose user the machine does not know."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert pod_namespace() == "quotas"
+
+
 @pytest.mark.parametrize("content", [None, "", "\n"], ids=["no file", "empty", "blank"])
 def test_outside_of_a_cluster_there_is_none(home, content):
     file = home / "namespace"
