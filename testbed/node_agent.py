@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ from typing import Any, Final
 from testbed import certificates, controlplane, nodes, servers, statefolder
 from testbed.agent import node, settings
 from testbed.agent.__main__ import READY
+from testbed.agent.running import pid_file, plan_file
 from testbed.api import Api
 from testbed.control import ROOT
 from testbed.errors import BedError
@@ -45,6 +48,11 @@ class NodeAgent:
     def add_image(self, reference: str, folder: Path) -> None:
         """Have an image's programs be those of a folder: what is started from now on is started from there."""
         self.tell(images={reference: str(folder), **self.settings.images})
+
+    def kill9(self, uid: str, container: str) -> None:
+        """End a container of the pod with this UID as a machine would that runs out of memory: at once."""
+        path = pid_file(plan_file(self.folder, uid, container))
+        os.kill(int(path.read_text(encoding="ascii")), signal.SIGKILL)
 
 
 def start(state: Path, server: str, token: str, api: Api, images: Mapping[str, Path]) -> NodeAgent:

@@ -15,7 +15,7 @@ from testbed.agent.endpoints import Endpoints
 from testbed.agent.kube import JSON, Expired, Kube, Refused
 from testbed.agent.logs import Logs
 from testbed.agent.pods import Pod
-from testbed.agent.running import Machine
+from testbed.agent.running import PLANS, Machine
 
 _RETRY_SECONDS: Final = 1.0
 READY: Final = "ready"
@@ -97,7 +97,7 @@ def _name(obj: JSON) -> tuple[str, str]:
 
 async def main(folder: Path, server: str, authority: str, token: str, address: str) -> None:
     """Run until SIGTERM; the containers end with this process."""
-    for name in ("pods", "plans"):
+    for name in ("pods", PLANS):
         (folder / name).mkdir(exist_ok=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

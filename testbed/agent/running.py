@@ -22,6 +22,7 @@ from testbed.agent.kube import JSON
 from testbed.agent.probes import Target
 from testbed.agent.volumes import Unavailable, Volumes
 
+PLANS: Final = "plans"
 _ENTRY_POINT: Final = "bizrq"
 _MOVED: Final = {"https": "BIZRQ_PORT", "metrics": "BIZRQ_METRICS_PORT"}
 _LONGEST_BACK_OFF: Final = 10.0
@@ -125,9 +126,10 @@ class Container:
         except (Unknown, Unavailable) as error:
             self._wait("CreateContainerConfigError", str(error))
             return None
-        path = self._machine.folder / "plans" / f"{self._pod['metadata']['uid']}.{self._spec['name']}.json"
+        path = plan_file(self._machine.folder, self._pod["metadata"]["uid"], self._spec["name"])
         self._plan.write(path)
         self._process = await _launched([str(path)], self.log)
+        pid_file(path).write_text(str(self._process.pid), encoding="ascii")
         self.state = {"running": {"startedAt": now()}}
         self._started = "startupProbe" not in self._spec
         self._ready = self._started and "readinessProbe" not in self._spec
@@ -227,7 +229,7 @@ class Container:
 
     async def _exec(self, pid: int, command: list[str]) -> int:
         """Run a command within it, in the same environment; its exit code."""
-        path = self._machine.folder / "plans" / f"{self._pod['metadata']['uid']}.{self._spec['name']}.exec.json"
+        path = plan_file(self._machine.folder, self._pod["metadata"]["uid"], f"{self._spec['name']}.exec")
         replace(self._plan, argv=command).write(path)
         process = await _launched(["--enter", str(pid), str(path)], self.log)
         try:
@@ -280,6 +282,16 @@ def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
+
+
+def plan_file(folder: Path, uid: str, container: str) -> Path:
+    """Where the plan of a container is, in the agent's folder; beside it is its process id."""
+    return folder / PLANS / f"{uid}.{container}.json"
+
+
+def pid_file(plan: Path) -> Path:
+    """Where the id of the newest process of a plan is."""
+    return plan.with_suffix(".pid")
 
 
 def grace(pod: JSON) -> float:
