@@ -11,15 +11,16 @@ from bizrq.controller import run
 from bizrq.controller.leader import Alone, Elector
 from bizrq.controller.run import Controller
 from bizrq.domain.bizrq import read_bizrq
-from bizrq.settings import ControllerSettings
+from bizrq.domain.rotation import Rules
+from bizrq.settings import Certificates, ControllerSettings, SecretName
 from bizrq.workloads.registry import built_in
 from tests.support.build import bizrq
 from tests.support.cas_store import CasStore
 
 
-def controller(namespace):
+def controller(namespace, **settings):
     credentials = Credentials(kubernetes.client.Configuration(host="http://127.0.0.1:1"))
-    made = Controller(ControllerSettings(lease_namespace=namespace), built_in(), credentials, SystemClock())
+    made = Controller(ControllerSettings(lease_namespace=namespace, **settings), built_in(), credentials, SystemClock())
     made._wire(Client(credentials, user_agent="bizrq-test"))
     return made
 
@@ -60,3 +61,15 @@ async def test_whoever_begins_to_lead_looks_at_every_bizrq():
 async def test_a_controller_that_does_not_lead_yet_lets_its_wakes_go():
     assert controller("quotas")._sync._leading() is False
     assert controller("")._sync._leading() is True
+
+
+async def test_the_certificate_is_kept_by_whoever_leads_where_a_secret_is_named():
+    assert controller("quotas")._certificates is None
+    told = {"webhook_secret": SecretName("quotas", "ours"), "webhook_certificate_days": 2.0}
+    for lease, leads in (("quotas", False), ("", True)):
+        keeper = controller(lease, **told, webhook_certificates=Certificates.EXTERNAL)._certificates
+        assert keeper._rules == Rules(lifetime=2 * 86_400, propagation=300, certificates=False)
+        assert keeper._leading() is leads
+        assert keeper._objects._secret == "/api/v1/namespaces/quotas/secrets/ours"
+        assert keeper._objects._configuration.endswith("/validatingwebhookconfigurations/bizrq")
+    assert controller("", **told)._certificates._rules.certificates

@@ -176,8 +176,7 @@ async def waiting(settings, credentials, monkeypatch):
     webhook = Running(settings, (), credentials, HandClock(), lambda *_: {})
     webhook.task = asyncio.create_task(webhook.run())
     async with asyncio.timeout(10):
-        await until(lambda: hasattr(webhook, "_health") and webhook._health._runner is not None)
-        await until(lambda: webhook._health._runner.sites)
+        await until(lambda: hasattr(webhook, "_health") and webhook._health._runner and webhook._health._runner.sites)
     yield webhook, made
     if not webhook.task.done():
         os.kill(os.getpid(), signal.SIGTERM)

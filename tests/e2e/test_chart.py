@@ -272,7 +272,7 @@ def test_the_controller_may_write_to_one_configuration_and_one_secret_where_it_m
     roles = {each["metadata"]["name"]: each for each in made if each["kind"] == "Role"}
     expected = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["bizrq-webhook"],
                 "verbs": ["get", "update"]}  # fmt: skip
-    assert (roles.get("bizrq-controller-secret", {}).get("rules") == [expected]) is secret
+    assert (roles.get("bizrq-controller-webhook", {}).get("rules") == [expected]) is secret
     assert not any("secrets" in rule["resources"] for rule in roles["bizrq-controller"]["rules"])
 
 
@@ -317,7 +317,7 @@ def test_the_roles_for_people_have_what_their_names_say_and_are_bound_to_nobody(
         assert (rule["apiGroups"], rule["resources"]) == (["quota.bizrq.io"], ["bizgroupresourcequotas"])
         assert set(rule["verbs"]) == verbs
     bound = {each["roleRef"]["name"] for each in chart.render(chart.CHART) if each["kind"].endswith("Binding")}
-    assert bound == {"bizrq-controller", "bizrq-controller-secret", "bizrq-webhook"}
+    assert bound == {"bizrq-controller", "bizrq-controller-webhook", "bizrq-webhook"}
 
 
 def test_reading_comes_with_view_and_using_and_granting_with_none_of_the_usual_roles(cluster):

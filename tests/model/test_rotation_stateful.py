@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -16,12 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bizrq.domain.rotation import (
     Entry,
+    Fact,
     Issue,
     Kept,
     Pair,
     Patch,
     Rest,
     Rules,
+    Step,
     Store,
     facts_of,
     issued,
@@ -42,7 +45,7 @@ CONTROLLERS = st.integers(0, 1)
 class History:
     """The versions of one object, and when each was written."""
 
-    versions: list = field(default_factory=list)
+    versions: list[tuple[float, Any]] = field(default_factory=list)
 
     def write(self, value, at):
         self.versions.append((at, value))
@@ -62,11 +65,11 @@ class Controller:
     """What one has in memory."""
 
     skew: int
-    seen: dict = field(default_factory=dict)
+    seen: dict[Fact, float] = field(default_factory=dict)
     configuration: int | None = None
     """The version that it has read, before it reads the Secret."""
     secret: int | None = None
-    step: object = None
+    step: Step | None = None
     """What it is about to write over these versions."""
 
 
@@ -118,21 +121,10 @@ class Rotating(RuleBasedStateMachine):
         if step is None:
             return
         kept, entries = self.view(one)
-        match step:
-            case Patch():
-                if self.compares(one.configuration, self.configuration):
-                    calls = step.calls
-                    patched = [
-                        replace(each, token=calls[each.name].token, authorities=calls[each.name].authorities or ())
-                        if each.name in calls
-                        else each
-                        for each in entries
-                    ]
-                    self.configuration.write(tuple(patched), self.at)
-            case Issue() | Store():
-                new = step.kept if isinstance(step, Store) else self.make(step, kept, entries, one)
-                if self.compares(one.secret, self.secret):
-                    self.secret.write(new, self.at)
+        if isinstance(step, Patch) and self.compares(one.configuration, self.configuration):
+            self.configuration.write(tuple(self.patched(each, step) for each in entries), self.at)
+        if isinstance(step, Issue | Store) and self.compares(one.secret, self.secret):
+            self.secret.write(step.kept if isinstance(step, Store) else self.make(step, kept, entries, one), self.at)
         one.configuration = None
         self.note_the_installation()
 
@@ -194,6 +186,11 @@ class Rotating(RuleBasedStateMachine):
         """Whether a write over the version that was read goes through."""
         return read == history.newest or not self.careful
 
+    @staticmethod
+    def patched(entry, step):
+        call = step.calls.get(entry.name)
+        return replace(entry, token=call.token, authorities=call.authorities or ()) if call else entry
+
     def make(self, step, kept, entries, one):
         number, now = next(self.numbers), START + self.at + one.skew
         pair = Pair(f"c{number}", f"k{number}", f"a{number}", step.names, now - DAY, now + int(self.told.lifetime))
@@ -220,14 +217,18 @@ def test_whenever_controllers_read_write_and_die_every_call_gets_through(machine
 # --- that this can fail: rotations with one thing wrong --------------------------------------------------------------
 
 
-def without_waiting_until(kind, base=Rotating):
-    """A rotation that takes each fact of a kind as known everywhere, at once."""
+class Hasty(Rotating):
+    """Takes each fact of a kind as known everywhere, at once."""
 
-    class Hasty(base):
-        def saw(self, seen):
-            return seen | {fact: -D for fact in seen if fact[0] == kind}
+    kind = ""
 
-    return Hasty
+    def saw(self, seen):
+        return seen | {fact: -D for fact in seen if fact[0] == self.kind}
+
+
+def without_waiting_until(kind, **more):
+    """A rotation that is hasty with a kind of facts."""
+    return type("Hasty", (Hasty,), {"kind": kind, **more})
 
 
 class Impatient(Rotating):
@@ -250,7 +251,9 @@ class Forgetful(Rotating):
         pytest.param(without_waiting_until("accepted"), id="the token is used before all webhooks accept it"),
         pytest.param(without_waiting_until("trusted"), id="the certificate is served before all trust its authority"),
         pytest.param(without_waiting_until("served"), id="the authority is dropped while some serve by it"),
-        pytest.param(without_waiting_until("called", TokensOnly), id="the token is dropped while some call by it"),
+        pytest.param(
+            without_waiting_until("called", told=TokensOnly.told), id="the token is dropped while some call by it"
+        ),
         pytest.param(Impatient, id="news takes longer than was believed"),
         pytest.param(Forgetful, id="what is new takes the place of what is old"),
     ],

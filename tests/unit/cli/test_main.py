@@ -10,7 +10,7 @@ import bizrq.controller.run
 import bizrq.webhook.run
 from bizrq import __version__
 from bizrq.cli.main import main
-from bizrq.settings import Autoscalers, ControllerSettings, Mode, WebhookSettings
+from bizrq.settings import Autoscalers, Certificates, ControllerSettings, Mode, SecretName, WebhookSettings
 
 
 @pytest.fixture
@@ -33,7 +33,8 @@ def test_help_names_every_option_with_its_variable_and_default():
     help_ = " ".join(run("controller", "--help").output.split())
     for flag in (
         "resync-seconds", "metrics-port", "workloads", "gpu-resources", "log-format", "gather-seconds",
-        "lease-namespace",
+        "lease-namespace", "webhook-configuration", "webhook-secret", "webhook-certificates",
+        "webhook-certificate-days", "webhook-propagation-seconds",
     ):  # fmt: skip
         assert f"--{flag}" in help_
         assert f"BIZRQ_{flag.upper().replace('-', '_')}" in help_
@@ -66,10 +67,32 @@ def test_the_namespace_of_the_lease_comes_from_the_flag(told, arguments, env, na
     assert told[0].lease_namespace == namespace
 
 
+def test_the_webhooks_certificate_is_kept_where_a_secret_is_named(told):
+    run("controller")
+    run("controller", "--webhook-secret=bizrq-system/bizrq-webhook", "--webhook-certificates=external",
+        env={"BIZRQ_WEBHOOK_CONFIGURATION": "ours", "BIZRQ_WEBHOOK_CERTIFICATE_DAYS": "30",
+             "BIZRQ_WEBHOOK_PROPAGATION_SECONDS": "60"})  # fmt: skip
+    assert [
+        (each.webhook_configuration, each.webhook_secret, each.webhook_certificates, each.webhook_certificate_days,
+         each.webhook_propagation_seconds)
+        for each in told
+    ] == [
+        ("bizrq", None, Certificates.OPERATOR, 90.0, 300.0),
+        ("ours", SecretName("bizrq-system", "bizrq-webhook"), Certificates.EXTERNAL, 30.0, 60.0),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--lease-namespace", "Not_a_name"], "'Not_a_name' is no name of a namespace"),
+        (["--webhook-configuration", "Not_a_name"], "'Not_a_name' is no name of an object"),
+        (["--webhook-secret", "bizrq-webhook"], "'bizrq-webhook' is no NAMESPACE/NAME of a Secret"),
+        (["--webhook-secret", "bizrq-system/"], "'bizrq-system/' is no NAMESPACE/NAME"),
+        (["--webhook-certificates", "nobody"], "'nobody' is not one of 'operator', 'external'"),
+        (["--webhook-certificate-days", "0"], "0.0 is not in the range 0<x<=3650"),
+        (["--webhook-certificate-days", "0.05"], "at least 0.0521 days"),
+        (["--webhook-secret=a/b", "--webhook-configuration="], "--webhook-secret needs --webhook-configuration"),
         (["--resync-seconds", "0"], "0.0 is not in the range x>=1"),
         (["--resync-seconds", "soon"], "'soon' is not a valid float"),
         (["--metrics-port", "99999"], "99999 is not in the range 0<=x<=65535"),
@@ -81,7 +104,7 @@ def test_the_namespace_of_the_lease_comes_from_the_flag(told, arguments, env, na
 def test_a_wrong_argument_names_flag_value_and_the_way_out(told, arguments, words):
     result = run("controller", *arguments)
     assert (result.exit_code, told) == (2, [])
-    assert arguments[0] in result.output
+    assert arguments[0].partition("=")[0] in result.output
     assert words in result.output
 
 
@@ -108,6 +131,14 @@ def test_a_bad_file_of_kinds_ends_with_its_error(tmp_path):
 def test_help_and_version_do_not_load_kopf():
     """Only the controller process pays for it."""
     code = "import sys; from bizrq.cli.main import main; sys.exit('kopf' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "operator"}, check=True, timeout=60)
+
+
+def test_only_a_controller_that_was_given_a_secret_loads_what_makes_certificates():
+    code = (
+        "import sys; import bizrq.cli.main, bizrq.controller.run, bizrq.webhook.run; "
+        "sys.exit('cryptography' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "operator"}, check=True, timeout=60)
 
 
@@ -209,6 +240,14 @@ def test_the_mode_is_enforce_or_warn_and_the_controller_takes_it_too(webhook_tol
     assert "'off' is not one of 'enforce', 'warn'" in run("webhook", *needed, "--mode=off").output
     assert run("controller", "--mode=warn", "--trusted-controllers=a").exit_code == 0
     assert run("controller", "--mode=off").exit_code == 2
+
+
+def test_files_that_somebody_is_about_to_make_need_not_be_there_and_an_authority_must(webhook_told, files, tmp_path):
+    flags = [f"--{name}={tmp_path / 'none'}" for name in ("cert-file", "key-file", "path-token-file")]
+    assert run("webhook", *flags).exit_code == 0
+    result = run("webhook", *flags, f"--client-ca-file={tmp_path / 'none'}")
+    assert (result.exit_code, len(webhook_told)) == (2, 1)
+    assert "does not exist" in result.output
 
 
 @pytest.mark.parametrize("missing", ["cert-file", "key-file"])

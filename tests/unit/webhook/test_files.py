@@ -73,25 +73,21 @@ def test_a_symbolic_link_that_changes_its_target_is_seen(tmp_path):
     assert held.value == 2
 
 
-def test_a_file_that_is_not_there_yet_is_waited_for_and_the_way_it_is_missing_is_told(tmp_path, warnings):
+def test_a_file_that_is_not_there_yet_is_waited_for_and_what_is_wrong_is_told(tmp_path, warnings):
     """Somebody else makes it: the first content may also be no good yet."""
     file = tmp_path / "number"
     held = Held("number", (file,), lambda contents: int(contents[0]))
-    assert (held.value, held.lacks) == (None, f"number: waiting for {file}")
-    file.write_text("half")
-    held.refresh()
-    assert held.value is None
-    assert str(file) in held.lacks
-    assert warnings() == [f"{held.lacks}; waiting for others"]
-    file.unlink()
-    held.refresh()
-    assert held.lacks == f"number: waiting for {file}"
-    file.write_text("1")
-    held.refresh()
-    assert (held.value, held.lacks) == (1, None)
-    file.unlink()
-    held.refresh()
-    assert (held.value, held.lacks) == (1, None)
+    told = []
+    for content in (None, "half", None, "1", None):
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_text(content)
+        held.refresh()
+        told.append((held.value, held.lacks))
+    waiting = f"number: waiting for {file}"
+    no_number = f"number ({file}): invalid literal for int() with base 10: b'half'"
+    assert told == [(None, waiting), (None, no_number), (None, waiting), (1, None), (1, None)]
+    assert warnings()[0] == f"{no_number}; waiting for others"
 
 
 def test_nobody_is_let_in_while_the_tokens_are_waited_for(tmp_path):
