@@ -3,19 +3,18 @@
 ARG PYTHON=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY requirements/build.txt requirements/runtime.txt requirements/
 RUN python -m venv /opt/build \
- && /opt/build/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/build.txt
+ && /opt/build/bin/python -m pip install --require-hashes -r requirements/build.txt
 RUN python -m venv --without-pip /opt/bizrq \
- && /opt/build/bin/python -m pip --python /opt/bizrq/bin/python install --no-cache-dir --disable-pip-version-check \
+ && /opt/build/bin/python -m pip --python /opt/bizrq/bin/python install \
       --require-hashes --only-binary :all: -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
-RUN /opt/build/bin/python -m pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation \
-      --wheel-dir dist . \
- && /opt/build/bin/python -m pip --python /opt/bizrq/bin/python install --no-cache-dir --disable-pip-version-check \
-      --no-deps --no-index dist/*.whl
+RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+ && /opt/build/bin/python -m pip --python /opt/bizrq/bin/python install --no-deps --no-index dist/*.whl
 
 FROM ${PYTHON}
 ARG VERSION=0.1.0

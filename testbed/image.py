@@ -29,6 +29,7 @@ from testbed.progress import Progress
 REFERENCES: Final = "*bizrq:*"
 """However the image is called, and wherever it comes from."""
 _STAGE: Final = re.compile(r"^FROM .*? AS build\n(.*?)^FROM ", re.MULTILINE | re.DOTALL)
+_ONLY_PIP: Final = re.compile(r"(PIP_\w+=\S+ ?)+")
 _MADE: Final = "/opt/bizrq"
 _OPT: Final = "/opt/"
 _LOG: Final = "build.log"
@@ -111,6 +112,8 @@ def _make(root: Path, todo: list[Step], target: Path) -> None:
                     _run(step.text.replace(_OPT, f"{target}/"), work, log.fileno(), target)
                 case "WORKDIR":
                     pass  # it is the folder
+                case "ENV" if _ONLY_PIP.fullmatch(step.text):
+                    pass  # what keeps a layer small: here pip's cache may help
                 case _:
                     raise BuildFailed(f"the test bed cannot do this step of the Dockerfile: {step.name} {step.text}")
 

@@ -26,6 +26,7 @@ class Endpoints:
         self._pods: dict[str, Pod] = {}
         self._services: dict[tuple[str, str], JSON] = {}
         self._stored: dict[str, JSON] = {}  # by path
+        self._known = False
         self._news = asyncio.Event()
 
     def pod(self, pod: Pod) -> None:
@@ -49,11 +50,21 @@ class Endpoints:
             await self._news.wait()
             self._news.clear()
             try:
+                await self._know()
                 await self._sync()
             except Refused as error:
                 print(f"endpoints: {error}", flush=True)
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._news.set()
+
+    async def _know(self) -> None:
+        """What an agent before this one has stored, for its pods may be gone."""
+        if self._known:
+            return
+        selector = {"labelSelector": f"endpointslice.kubernetes.io/managed-by={_MANAGER}"}
+        listed = await self._kube.get("/apis/discovery.k8s.io/v1/endpointslices", selector) or {}
+        self._stored = {_path(each): each for each in listed["items"]}
+        self._known = True
 
     async def _sync(self) -> None:
         wanted = {}
@@ -61,9 +72,7 @@ class Endpoints:
             for service in self._services.values():
                 if selects(service, pod.obj) and pod.status.get("phase") not in ENDED and pod.ports:
                     made = slice_of(service, pod, self._address)
-                    meta = made["metadata"]
-                    path = f"/apis/discovery.k8s.io/v1/namespaces/{meta['namespace']}/endpointslices/{meta['name']}"
-                    wanted[path] = made
+                    wanted[_path(made)] = made
         for path in self._stored.keys() - wanted.keys():
             await self._kube.delete(path)
             del self._stored[path]
@@ -71,6 +80,11 @@ class Endpoints:
             if self._stored.get(path) != made:
                 await self._kube.patch(path, made, APPLY)
                 self._stored[path] = made
+
+
+def _path(made: JSON) -> str:
+    meta = made["metadata"]
+    return f"/apis/discovery.k8s.io/v1/namespaces/{meta['namespace']}/endpointslices/{meta['name']}"
 
 
 def selects(service: JSON, pod: JSON) -> bool:

@@ -79,5 +79,17 @@ def test_every_file_of_the_package_is_in_it(content):
     assert files(package) == files(ROOT / "operator" / "bizrq")
 
 
+def test_of_the_machine_its_libraries_need_no_more_than_a_slim_image_has(content):
+    shared = [str(path) for path in content.rglob("*.so*") if not path.is_symlink()]
+    assert len(shared) > 20
+    needed = re.findall(r"^\t(\S+?)(?:-linux\S+)?\.so\S* ", run("/usr/bin/env", "ldd", *shared), re.MULTILINE)
+    of_glibc = {"libc", "libdl", "libm", "libpthread", "librt", "libutil", "linux-vdso", "/lib64/ld", "/lib/ld"}
+    ours = {path.name.partition(".so")[0] for path in content.rglob("*.so*")}
+    assert {Path(name).name for name in needed} - ours - {Path(name).name for name in of_glibc} <= {
+        "libgcc_s",
+        "libstdc++",
+    }
+
+
 def test_bizrq_is_there_by_its_name(content):
     assert run(content / "bin" / "bizrq", "--version") == f"bizrq {__version__}\n"

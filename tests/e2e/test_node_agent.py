@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 IMAGE = "programs:1"
 STAY = "import signal; signal.pause()"
 SERVE = "import http.server, os; http.server.HTTPServer(('', int(os.environ['BIZRQ_METRICS_PORT'])), H).serve_forever()"
+LABEL = {"app": "s"}
 PORTS = [{"name": "metrics", "containerPort": 8080}]
 
 
@@ -222,6 +223,23 @@ def test_a_container_that_is_not_well_is_started_again_and_one_that_is_not_ready
     assert reason["Ready"] == reason["ContainersReady"] == "ContainersNotReady"
 
 
+def serve(cluster, namespace):
+    """A Service of the pods with the label."""
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "s"},
+        "spec": {"selector": LABEL, "ports": [{"name": "http", "port": 80, "targetPort": "metrics"}]},
+    }
+    cluster.kubectl("create", "--filename=-", f"--namespace={namespace}", stdin=json.dumps(service))
+
+
+def endpoints(cluster, namespace):
+    """The ports and the endpoint of each of the agent's slices."""
+    text = cluster.kubectl("get", "endpointslices", f"--namespace={namespace}", "--output=json")
+    return [(each["ports"], end) for each in json.loads(text)["items"] for end in each.get("endpoints") or ()]
+
+
 def test_services_lead_to_the_port_that_a_pod_got_as_long_as_it_is_ready(cluster, run, namespace):
     program = f"""
 import http.server, os, signal, sys, time
@@ -230,31 +248,21 @@ class H(http.server.BaseHTTPRequestHandler):
 signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(0)))
 {SERVE}
 """
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "s"},
-        "spec": {"selector": {"app": "s"}, "ports": [{"name": "http", "port": 80, "targetPort": "metrics"}]},
-    }
-    cluster.kubectl("create", "--filename=-", f"--namespace={namespace}", stdin=json.dumps(service))
+    serve(cluster, namespace)
     probe = {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
-    one = run(program, labels={"app": "s"}, container={"ports": PORTS, "readinessProbe": probe})
-
-    def endpoints():
-        text = cluster.kubectl("get", "endpointslices", f"--namespace={namespace}", "--output=json")
-        return [(each["ports"], end) for each in json.loads(text)["items"] for end in each.get("endpoints") or ()]
+    one = run(program, labels=LABEL, container={"ports": PORTS, "readinessProbe": probe})
 
     def conditions():
-        return [end["conditions"] for _, end in endpoints()]
+        return [end["conditions"] for _, end in endpoints(cluster, namespace)]
 
     here = {"ready": True, "serving": True, "terminating": False}
     wait_until(lambda: conditions() == [here], "the endpoint is ready")
-    ((ports, end),) = endpoints()
+    ((ports, end),) = endpoints(cluster, namespace)
     assert end["addresses"] == [node_agent.own_address()]
     assert ports[0]["port"] != 8080
     one.delete()
     wait_until(lambda: conditions() == [{"ready": False, "serving": True, "terminating": True}], "it is going")
-    wait_until(lambda: endpoints() == [], "it is gone")
+    wait_until(lambda: not conditions(), "it is gone")
 
 
 def test_an_image_is_a_folder_that_can_be_named_while_it_runs(cluster, run):
@@ -278,7 +286,10 @@ def test_what_the_agent_does_not_do_it_says(run, container, spec, what):
     until(one, lambda status: what in json.dumps(status.get("containerStatuses")), "it says so")
 
 
-def test_nothing_outlives_the_agent_and_an_agent_that_is_started_again_starts_its_pods_again(cluster, run):
+def test_nothing_outlives_the_agent_and_an_agent_that_is_started_again_goes_on(cluster, run, namespace):
+    serve(cluster, namespace)
+    gone = run(STAY, name="gone", labels=LABEL, container={"ports": PORTS})
+    wait_until(lambda: endpoints(cluster, namespace), "it is served")
     one = run("import os; print(os.getpid(), flush=True); " + STAY)
     first = int(until(one, lambda status: status["phase"] == "Running" and log(cluster, one), "it runs"))
     process = Proc.of(first)
@@ -286,7 +297,9 @@ def test_nothing_outlives_the_agent_and_an_agent_that_is_started_again_starts_it
     agent = cluster.agent.server
     agent.kill9()
     wait_until(lambda: not process.alive(), "it ended with the agent")
+    cluster.kubectl("delete", "pod", gone.name, f"--namespace={namespace}", "--grace-period=0", "--force")
     agent.start_again()
+    wait_until(lambda: not endpoints(cluster, namespace), "nobody is sent to what is gone")
     pids = wait_until(lambda: len(lines := log_file(cluster, one)) > 1 and lines, "it is started again")
     assert Proc.of(int(pids[-1]))
 

@@ -15,6 +15,7 @@ from testbed.progress import Progress
 DOCKERFILE = r"""
 ARG PYTHON=python:3
 FROM ${PYTHON} AS build
+ENV PIP_ONE=1 PIP_TWO=2
 WORKDIR /src
 # a comment
 COPY one two parts/
@@ -59,6 +60,12 @@ def test_a_step_that_fails_is_told_with_its_log_and_leaves_nothing_that_would_be
     for _ in range(2):
         with pytest.raises(BuildFailed, match="why"):
             made(checkout)
+
+
+def test_a_step_that_is_not_known_here_is_not_passed_over(checkout):
+    (checkout / "Dockerfile").write_text(DOCKERFILE.replace("PIP_TWO=", "TWO="))
+    with pytest.raises(BuildFailed, match="cannot do this step of the Dockerfile: ENV PIP_ONE=1 TWO=2"):
+        made(checkout)
 
 
 def test_a_file_that_is_missing_is_named(checkout):
