@@ -148,10 +148,9 @@ def test_the_schema_knows_every_value_and_values_yaml_shows_every_name_of_the_sc
                 yield from shown(each, (*above, name))
 
     definitions = schema["definitions"]
-    resolved = json.loads(
-        re.sub(r'"\$ref": "#/definitions/(\w+)"', lambda found: json.dumps(definitions[found[1]])[1:-1], json.dumps(schema))
-    )  # fmt: skip
-    known, written = set(_paths(resolved)), set(shown(values))
+    reference = re.compile(r'"\$ref": "#/definitions/(\w+)"')
+    text = reference.sub(lambda found: json.dumps(definitions[found[1]])[1:-1], json.dumps(schema))
+    known, written = set(_paths(json.loads(text))), set(shown(values))
     free = {("podSecurityContext",), ("controller", "resources"), ("webhook", "resources")}
     assert {path for path in written if not any(path[: len(each)] == each for each in free)} <= known
     hidden = {("global",), ("controller", "resources", "claims"), ("webhook", "resources", "claims")}
@@ -178,3 +177,14 @@ def test_every_value_is_explained_above_it_or_above_its_neighbours(text: str) ->
             continue
         else:
             assert explained, line
+
+
+@pytest.mark.parametrize("document", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda path: path.name)
+def test_documents_set_values_that_there_are(document: Path, values: dict[str, Any]) -> None:
+    named = re.findall(r"--set(?:-json|-string)?\s+\"?([\w.]+)=", document.read_text(encoding="utf-8"))
+    for path in named:
+        found = values
+        for name in path.split("."):
+            assert not found or name in found, f"--set {path}"
+            found = found.get(name, {}) if found else {}
+    assert named or document.name != "install.md"

@@ -56,6 +56,17 @@ async def test_a_create_is_claimed_before_it_is_allowed(webhook):
     assert webhook.store.status("team")["selfUsed"] == webhook.store.status("team")["used"]
 
 
+async def test_what_this_version_does_not_know_is_sent_back_as_it_was(webhook):
+    """A claim goes into the status as it was read: replicas of two versions run side by side during an upgrade."""
+    claim, cash = "2 a line of tomorrow", {"ledger": {}, "tomorrow": "y"}
+    webhook.have(counted(HARD, tomorrow={"x": [1, 2]}, cash=cash, claims=[claim]))
+    assert told(await webhook.create(web(3)))["allowed"]
+    status = webhook.store.status("team")
+    assert (status["tomorrow"], status["cash"]) == ({"x": [1, 2]}, cash)
+    assert status["claims"][0] == claim
+    assert len(status["claims"]) == 2
+
+
 async def test_an_update_is_claimed_at_the_version_that_it_replaces(webhook):
     """[A1, A4] used rises by the growth, the claim has the whole demand."""
     assert (await webhook.update(web(3), web(5))).allowed

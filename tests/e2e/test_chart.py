@@ -43,7 +43,6 @@ def rules(entry):
 # --- the webhook configuration ---------------------------------------------------------------------------------------
 
 
-
 def test_without_a_webhook_there_is_no_configuration():
     """It could only refuse."""
     made = chart.render(chart.CHART, {"webhook": {"deploy": False}})

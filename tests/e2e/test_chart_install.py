@@ -24,6 +24,7 @@ HELMS = ["helm", "helm3"]
 AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
 CONTROLLER = f"--as=system:serviceaccount:{NAMESPACE}:bizrq-controller"
 CONFIGURATIONS = "validatingwebhookconfigurations"
+HARD = {"pods": "1"}
 CRD = "customresourcedefinition.apiextensions.k8s.io/bizgroupresourcequotas.quota.bizrq.io"
 
 
@@ -126,7 +127,7 @@ def test_uninstall_takes_the_configuration_away_first_and_leaves_nothing_but_the
 ):
     released(part, "install", {"webhook": {"deploy": False}})  # nobody would answer here
     group = {"apiVersion": "quota.bizrq.io/v1", "kind": "BizGroupResourceQuota", "metadata": {"name": f"by-{part}"},
-             "spec": {"hard": {"pods": "1"}}}  # fmt: skip
+             "spec": {"hard": HARD}}  # fmt: skip
     cluster.kubectl("create", "--filename=-", stdin=json.dumps(group))
     released(part, "upgrade", {"webhook": {"deploy": True}})
     listed = json.loads(cluster.kubectl("get", "--raw", f"/apis/admissionregistration.k8s.io/v1/{CONFIGURATIONS}"))
@@ -152,7 +153,7 @@ def test_uninstall_takes_the_configuration_away_first_and_leaves_nothing_but_the
     left = cluster.kubectl("get", kinds, "--all-namespaces", "--output=name").split()
     assert [name for name in left if "bizrq" in name] == []
     assert cluster.kubectl("get", "bizrq,crd", "--output=name").split().count(CRD) == 1
-    assert read(cluster, f"bizrq/by-{part}")["spec"]["hard"] == group["spec"]["hard"]
+    assert read(cluster, f"bizrq/by-{part}")["spec"]["hard"] == HARD
 
 
 def _deleted(api, path, start):
@@ -201,3 +202,17 @@ def test_a_webhook_elsewhere_takes_the_place_of_ours_once_the_configuration_is_g
     released("helm", "upgrade", elsewhere)
     entries = read(cluster, f"{CONFIGURATIONS}/bizrq")["webhooks"]
     assert all(each["clientConfig"]["url"].startswith(elsewhere["webhook"]["url"]) for each in entries)
+
+
+def test_a_certificate_of_yours_takes_the_place_of_the_controllers_when_told_so(cluster, released):
+    """docs/install.md: the authority was the controller's."""
+    released("helm", "install")
+    make_as_the_controller(cluster)
+    authority = base64.b64encode(b"-----BEGIN CERTIFICATE----- of yours").decode()
+    yours = {"certificates": {"provider": "external", "secretName": "mine"}, "webhook": {"caBundle": authority}}
+    with pytest.raises(HelmFailed, match="conflict"):
+        released("helm", "upgrade", yours)
+    released("helm", "upgrade", yours, "--force-conflicts")
+    addresses, _ = made_by_the_controller(cluster)
+    assert {each["caBundle"] for each in addresses.values()} == {authority}
+    assert all(each["service"]["path"].startswith("/token/") for each in addresses.values())

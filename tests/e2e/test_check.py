@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from testbed.identities import NAMESPACE
 pytestmark = pytest.mark.e2e
 
 NOWHERE = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
-SELECTORS = {"namespace_selector": NOWHERE, "scale_namespace_selector": NOWHERE}
+SELECTORS: dict[str, Any] = {"namespace_selector": NOWHERE, "scale_namespace_selector": NOWHERE}
 """Other tests go on; groups are in no namespace, and always asked about."""
 
 
@@ -106,6 +107,7 @@ def test_where_it_only_warns_that_will_do(cluster, account):
         warning.install(**SELECTORS)
         code, said = check(account)
     assert (code, "the webhook only warns, as it is told to: " in said) == (0, True), said
+    assert '"bizrq-check-has-no-such-parent"' in said, "without the slashes that stand before quotes in a header"
 
 
 def test_a_webhook_that_is_gone_fails_it_without_its_token_in_the_log(account, webhooks):
@@ -118,7 +120,9 @@ def test_a_webhook_that_is_gone_fails_it_without_its_token_in_the_log(account, w
 
 
 def test_it_is_what_the_chart_runs():
-    (pod,) = (each for each in chart.render(chart.CHART, {"test": {"waitSeconds": 7}}, tests=True) if each["kind"] == "Pod")
+    (pod,) = (
+        each for each in chart.render(chart.CHART, {"test": {"waitSeconds": 7}}, tests=True) if each["kind"] == "Pod"
+    )
     (container,) = pod["spec"]["containers"]
     assert (container["command"], container["args"]) == (["bizrq"], ["check", "--wait-seconds=7"])
     assert (pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"]) == (NAMESPACE, "bizrq-check")

@@ -1,11 +1,12 @@
-"""Both processes write no file, and may run as a user whom the machine does not know: so their pods have a root that
-cannot be written to, no volume for temporary files, and any user.
+"""Both processes write no file, and may run as a user whom the machine does not know.
 
-Each attempt of the interpreter to change the file system is refused, as in such a container, and reported.
+So their pods have a root that cannot be written to, no volume for temporary files, and any user. Each attempt of the
+interpreter to change the file system is refused, as in such a container, and reported.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -22,7 +23,7 @@ from tests.support.kube import deployment, wait_until
 
 pytestmark = pytest.mark.e2e
 
-HOOK = '''
+HOOK = """
 import errno, os, pwd, sys
 for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
     os.environ.pop(name, None)
@@ -36,7 +37,7 @@ def refuse(event, arguments):
         os.write(2, f"READ-ONLY: {event} {arguments}\\n".encode())
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), arguments[0])
 sys.addaudithook(refuse)
-'''
+"""
 """A sitecustomize: the interpreter runs it before all else."""
 
 SAID = "READ-ONLY: "
@@ -52,15 +53,13 @@ def environment(tmp_path_factory):
 
 
 def kubeconfig(cluster, account, folder):
-    """That of an account in files, as a pod has it: what stands in the kubeconfig itself is put into files by a library."""
+    """That of an account, in files as a pod has them: what is in the kubeconfig itself a library puts into files."""
     config = yaml.safe_load(cluster.kubeconfigs[account].read_text(encoding="utf-8"))
     authority = config["clusters"][0]["cluster"].pop("certificate-authority-data")
     token = config["users"][0]["user"].pop("token")
     made = folder / f"{account}.yaml"
-    for name, text in (("authority", authority), ("token", token)):
-        (folder / f"{account}.{name}").write_text(text, encoding="ascii")
-    decoded = subprocess.run(["base64", "-d"], input=authority.encode(), capture_output=True, check=True).stdout
-    (folder / f"{account}.authority").write_bytes(decoded)
+    (folder / f"{account}.token").write_text(token, encoding="ascii")
+    (folder / f"{account}.authority").write_bytes(base64.b64decode(authority))
     config["clusters"][0]["cluster"]["certificate-authority"] = str(folder / f"{account}.authority")
     config["users"][0]["user"]["tokenFile"] = str(folder / f"{account}.token")
     made.write_text(json.dumps(config), encoding="utf-8")
@@ -69,14 +68,15 @@ def kubeconfig(cluster, account, folder):
 
 def test_what_refuses_works(environment, tmp_path):
     """So the test below can fail."""
-    nobody = "import getpass; getpass.getuser()"
-    done = subprocess.run([sys.executable, "-c", nobody], env={**os.environ, **environment}, capture_output=True, check=False)
-    assert done.returncode == 1
-    for attempt in (f"open({str(tmp_path / 'a')!r}, 'w')", "import tempfile; tempfile.TemporaryFile()",
-                    f"import os; os.mkdir({str(tmp_path / 'b')!r})"):  # fmt: skip
-        done = subprocess.run([sys.executable, "-c", attempt], env={**os.environ, **environment, "TMPDIR": str(tmp_path)},
-                              capture_output=True, text=True, check=False)  # fmt: skip
-        assert (done.returncode, SAID in done.stderr) == (1, True)
+    new = str(tmp_path / "new")
+    attempts = (f"open({new!r}, 'w')", f"import os; os.mkdir({new!r})", "import tempfile; tempfile.TemporaryFile()")
+    told = [attempt(environment, code, tmp_path) for code in (*attempts, "import getpass; getpass.getuser()")]
+    assert [(each.returncode, SAID in each.stderr) for each in told] == [(1, True)] * len(attempts) + [(1, False)]
+
+
+def attempt(environment, code, temporary):
+    variables = {**os.environ, **environment, "TMPDIR": str(temporary)}
+    return subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
 
 
 def test_neither_process_writes_a_file_or_asks_who_it_is(cluster, admin, namespace, environment, tmp_path):

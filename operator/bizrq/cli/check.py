@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 import click
 
@@ -16,7 +17,7 @@ from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import GROUP, VERSION
 from bizrq.webhook.modes import NOT_ENFORCED
 
-__all__ = ["CheckError", "check", "try_refusal"]
+__all__ = ["CheckError", "Server", "check", "try_refusal"]
 
 NAME: Final = "bizrq-check"
 
@@ -24,7 +25,7 @@ PROBE: Final[dict[str, Any]] = {
     "apiVersion": f"{GROUP}/{VERSION}",
     "kind": "BizGroupResourceQuota",
     "metadata": {"name": NAME},
-    # With rights of any kind it is refused: its parent is not there. Should the dry run ever be none, it grants nothing.
+    # With rights of any kind it is refused, since its parent is not there; and should it be stored, it grants nothing.
     "spec": {"parentBizGroup": f"{NAME}-has-no-such-parent", "hard": {"pods": "0"}},
 }
 
@@ -35,18 +36,25 @@ _POLL_SECONDS: Final = 1.0
 _ADDRESS: Final = re.compile(r"(https?://[^/\s\"]+)/[^\s\"]*")
 """Behind the host stands the token of the path, which is a secret."""
 
-_WAYS_OUT: Final = (
-    ("x509", "the API server does not believe the webhook's certificate: clientConfig.caBundle of the webhook "
-             "configuration is not its authority, or the certificate is for another name or has expired"),
-    ("no endpoints available", "no pod of the webhook is ready: see `kubectl get pods` and their /readyz"),
-    ("connection refused", "nobody listens where the webhook should be: see whether its pods are ready"),
-    ("deadline exceeded", "nothing comes back from where the webhook should be: see whether its pods are ready, and "
-                          "whether a NetworkPolicy or a firewall is on the way"),
-    ("could not find the requested resource", "the webhook does not know the token in the path of the webhook "
-                                              "configuration: its file of tokens is another, or has yet to come"),
-    ("not found", "the Service in the webhook configuration is not there"),
-)  # fmt: skip
+_WAYS_OUT: Final = {
+    "x509": "the API server does not believe the webhook's certificate: clientConfig.caBundle of the webhook "
+    "configuration is not its authority, or the certificate is for another name or has expired",
+    "no endpoints available": "no pod of the webhook is ready: see `kubectl get pods` and their /readyz",
+    "connection refused": "nobody listens where the webhook should be: see whether its pods are ready",
+    "deadline exceeded": "nothing comes back from where the webhook should be: see whether its pods are ready, and "
+    "whether a NetworkPolicy or a firewall is on the way",
+    "could not find the requested resource": "the webhook does not know the token in the path of the webhook "
+    "configuration: its file of tokens is another, or has yet to come",
+    "not found": "the Service in the webhook configuration is not there",
+}
 """What to look at, by a part of what the API server said; the first one that fits."""
+
+
+class Server(Protocol):
+    """The API server, as far as it is asked here: as ``Client``."""
+
+    async def dry_run(self, path: str, body: Mapping[str, Any], /) -> list[str]:
+        """Have a new object tried; the warnings that come with a yes. Raises ``ClusterError``."""
 
 
 class CheckError(Exception):
@@ -64,9 +72,9 @@ class CheckError(Exception):
 def check(wait_seconds: float) -> None:
     """See whether the webhook refuses what it must.
 
-    Asks the API server, as a dry run, for a group whose parent does not exist, and stores nothing. It needs the right to
-    create bizgroupresourcequotas, and no other. Ends with code 1, and says why, where the request is not refused by the
-    webhook. Where the webhook only warns (--mode=warn), a warning will do.
+    Asks the API server, as a dry run, for a group whose parent does not exist, and stores nothing. It needs the right
+    to create bizgroupresourcequotas, and no other. Ends with code 1, and says why, where the webhook does
+    not refuse the request. Where it only warns (--mode=warn), a warning will do.
     """
     try:
         told = asyncio.run(_within(wait_seconds))
@@ -88,10 +96,10 @@ async def _within(seconds: float) -> str:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def try_refusal(client: Client) -> str:
+async def try_refusal(server: Server) -> str:
     """What the webhook said to the probe. Raises ``CheckError`` where it did not refuse it, or warn."""
     try:
-        warnings = await client.dry_run(BIZRQS_URL, PROBE)
+        warnings = await server.dry_run(BIZRQS_URL, PROBE)
     except Denied as error:
         said = str(error)
         if _REFUSED in said:
@@ -103,7 +111,7 @@ async def try_refusal(client: Client) -> str:
         raise CheckError(msg) from error
     except ClusterError as error:
         said = _ADDRESS.sub(r"\1/...", str(error))
-        way_out = next((way for part, way in _WAYS_OUT if part in said), "")
+        way_out = next((way for part, way in _WAYS_OUT.items() if part in said), "")
         raise CheckError(f"the request got no verdict: {said}" + (f"\n{way_out}" if way_out else "")) from error
     # A long warning comes in parts; the first one has the words.
     if any(each.startswith(NOT_ENFORCED) for each in warnings):
