@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -198,8 +199,10 @@ async def test_a_webhook_whose_files_are_not_there_lives_and_says_what_it_waits_
     assert await state(webhook, "/readyz") == (200, "[+] loop: ok\n[+] reviews: ok\n")
 
 
-async def test_a_webhook_that_still_waits_ends_at_once(waiting):
+async def test_a_webhook_that_still_waits_ends_at_once(waiting, caplog):
+    caplog.set_level(logging.INFO)
     webhook, _ = waiting
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(10):
         await webhook.task
+    assert caplog.messages == ["stopping"]

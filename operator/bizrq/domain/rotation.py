@@ -189,11 +189,11 @@ def next_step(
     calls = _calls(kept, entries, known, rules)
     if calls:
         return Patch(calls)
-    if rules.certificates and kept.staged:
+    if kept.staged:
         if fits(kept.serving) and not known(("trusted", kept.staged.authority)):
             return Rest("until every API server trusts the new authority")
         return Store(replace(kept, serving=kept.staged, staged=None), "the new certificate is served from now on")
-    return _rest_or_drop(kept, known, rules)
+    return _rest_or_drop(kept, known)
 
 
 def _needed(
@@ -260,14 +260,13 @@ def _calls(kept: Kept, entries: Sequence[Entry], known: Callable[[Fact], bool], 
     return calls
 
 
-def _rest_or_drop(kept: Kept, known: Callable[[Fact], bool], rules: Rules) -> Step:
+def _rest_or_drop(kept: Kept, known: Callable[[Fact], bool]) -> Step:
+    """What is left once nothing is staged. Nothing is served either where certificates are not ours."""
     newest = kept.tokens[0]
-    only = kept.authorities
-    if rules.certificates and kept.serving:
-        only = (kept.serving.authority,)
+    only = (kept.serving.authority,) if kept.serving else kept.authorities
     if kept.authorities == only and len(kept.tokens) == 1:
         return Rest("all is as it should be", settled=True)
-    served = not rules.certificates or (kept.serving is not None and known(("served", kept.serving.certificate)))
+    served = kept.serving is None or known(("served", kept.serving.certificate))
     if served and known(("called", newest)):
         return Store(replace(kept, authorities=only, tokens=(newest,)), "the old authority and token are forgotten")
     return Rest("until the old authority and the old token are used nowhere")

@@ -209,6 +209,11 @@ def test_where_certificates_are_not_ours_only_tokens_are_made(kept, now, what):
     assert step(kept, THEIRS, now=now, rules=TOKENS_ONLY) == what
 
 
+def test_a_token_is_not_replaced_while_another_is():
+    kept = replace(TOKENS, tokens=("t2", "t1"), asked=True)
+    assert isinstance(step(kept, THEIRS, rules=TOKENS_ONLY, known=False), Rest)
+
+
 def test_where_certificates_are_not_ours_what_api_servers_trust_is_left_alone():
     kept = replace(TOKENS, tokens=("t2", "t1"))
     assert step(kept, THEIRS, rules=TOKENS_ONLY) == Patch({"x": Call("t2", None), "y": Call("t2", None)})
