@@ -15,7 +15,7 @@ from testbed import image
 from testbed.control import ROOT
 from testbed.progress import Progress
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.parts("image")]
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 LAST_STAGE = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
