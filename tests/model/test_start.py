@@ -65,6 +65,7 @@ async def begun(steps):
         "_gone_owners": SimpleNamespace(begin=steps.owners, run=steps.part("gone owners").run),
         "_kopf": steps.part("events"),
         "_resync": steps.part("resync"),
+        "_certificates": None,
         "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
         "_inventory": SimpleNamespace(
             bizrqs_listed=lambda *_: None,
