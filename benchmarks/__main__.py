@@ -12,6 +12,7 @@ from benchmarks.b4_accrual import measure as accrual
 from benchmarks.b6_stream import measure as stream
 from benchmarks.b7_quantities import measure as quantities
 from benchmarks.b8_expressions import measure as expressions
+from benchmarks.b9_scrape import measure as scrape
 from benchmarks.harness import Table, keep, machine, shown
 
 BENCHMARKS: Final[Mapping[str, tuple[str, Callable[[bool], tuple[Table, dict[str, Any]]]]]] = {
@@ -21,6 +22,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, Callable[[bool], tuple[Table, dict[str
     "b6": ("a million pods that come and go", stream),
     "b7": ("quantities, and the demand of a template", quantities),
     "b8": ("expressions that describe kinds of workload", expressions),
+    "b9": ("a scrape of the controller", scrape),
 }
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import click
 import pytest
 import yaml
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Metric
 
 from bizrq.cli.main import controller, webhook
-from bizrq.domain import refusals
+from bizrq.domain import events, refusals
 from bizrq.domain.bizrq import LABEL
 from bizrq.domain.calendars import CashPeriodError, only_on_a_root, read_cash_period
 from bizrq.domain.quantity import ZERO, parse
@@ -139,24 +139,67 @@ def test_every_flag_stands_in_operations_md_with_its_variable(flag, variable):
     assert variable is None or f"`{variable}`" in row
 
 
+# --- metrics.md ------------------------------------------------------------------------------------------------------
+
+
 def exposed(metric: Metric) -> str:
     """The name of a metric as Prometheus shows it."""
     return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
 
 
-METRICS: Final = sorted(
-    {exposed(metric) for metrics in (ControllerMetrics(), WebhookMetrics()) for metric in metrics.registry.collect()}
-)
-"""The metrics of both processes."""
+def families(registry: CollectorRegistry) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Each metric of a process, with its type and its labels, whether it has series by now or not."""
+    for collector in list(registry._collector_to_names):
+        for metric in collector.collect():
+            labels: tuple[str, ...] = tuple(getattr(collector, "_labelnames", ()) or getattr(metric, "_labelnames", ()))
+            yield exposed(metric), metric.type, labels or (("version",) if metric.type == "info" else ())
+
+
+METRICS: Final = {
+    name: (kind, labels)
+    for metrics in (ControllerMetrics(), WebhookMetrics())
+    for name, kind, labels in families(metrics.registry)
+}
+"""Type and labels of the metrics of both processes."""
+
+
+def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The same by the tables of metrics.md."""
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(bizrq_\w+)` \| (\w+) \| (.*?) ?\|", page, re.MULTILINE)
+    assert len(rows) == len({name for name, _, _ in rows}), "each once"
+    return {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_every_metric_stands_in_operations_md(name):
-    assert f"| `{name}` |" in OPERATIONS
+def test_every_metric_stands_in_metrics_md_with_its_type_and_labels(name):
+    assert documented()[name] == METRICS[name]
 
 
-def test_operations_md_names_no_metric_that_is_not_there():
-    assert sorted(re.findall(r"^\| `(bizrq_\w+)` \|", OPERATIONS, re.MULTILINE)) == METRICS
+def test_metrics_md_names_no_metric_that_is_not_there():
+    assert documented().keys() == METRICS.keys()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_only_metrics_that_are_there(document):
+    """A histogram has some names of its own."""
+    named = set(re.findall(r"\bbizrq_[a-z_]+\b", document.read_text(encoding="utf-8")))
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in named - METRICS.keys()} <= METRICS.keys()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_is_named_as_prometheus_has_it_and_told_in_a_sentence(name):
+    """No label names a pod, and one metric alone names workloads."""
+    labels = METRICS[name][1]
+    assert not {"pod", "uid", "workload"} & set(labels)
+    assert name == "bizrq_autoscaler_refusals_total" or not {"namespace", "name"} & set(labels)
+    (text,) = {
+        metric.documentation
+        for metrics in (ControllerMetrics(), WebhookMetrics())
+        for metric in metrics.registry.collect()
+        if exposed(metric) == name
+    }
+    assert re.fullmatch(r"[A-Z0-9].{20,}\.", text)
 
 
 # --- refusals.md -----------------------------------------------------------------------------------------------------
@@ -295,3 +338,17 @@ def test_the_workloads_and_children_of_examples_are_under_a_group_of_the_tree(na
             assert each["spec"].get("parentBizGroup", "acme") in groups
         else:
             assert each["metadata"]["labels"]["biz.group.resource.quota"] in groups
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def test_crd_md_lists_every_event_and_no_other():
+    text = (ROOT / "docs" / "crd.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (`[^|]+) \| (?:Warning|Normal) \|", text, re.MULTILINE)
+    code = "".join(
+        (ROOT / "operator" / "bizrq" / name).read_text() for name in ("domain/status.py", "controller/count.py")
+    )
+    not_ready = re.findall(r'NotReady\("(\w+)"', code)
+    turned = [reason for told in events._CONDITIONS for reason in (told.begins, told.ends)]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(listed))) == sorted([*turned, *not_ready, "Ready", "DriftCorrected"])

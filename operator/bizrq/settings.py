@@ -24,6 +24,9 @@ DEFAULT_RESYNC_SECONDS: Final = 300.0
 DEFAULT_GATHER_SECONDS: Final = 0.25
 """How long events of one bizrq are gathered into one write [R1]: within 0.2 and 0.5 s."""
 
+DEFAULT_WEBHOOK_CONFIGURATION: Final = "bizrq"
+"""As the chart calls it."""
+
 DEFAULT_METRICS_PORT: Final = 8080
 
 DEFAULT_WEBHOOK_METRICS_PORT: Final = 8081
@@ -33,9 +36,6 @@ DEFAULT_PORT: Final = 9443
 
 DEFAULT_DRAIN_SECONDS: Final = 5.0
 """About what it takes until every API server knows that an endpoint is gone."""
-
-DEFAULT_WEBHOOK_CONFIGURATION: Final = "bizrq"
-"""The chart's ValidatingWebhookConfiguration."""
 
 DEFAULT_CERTIFICATE_DAYS: Final = 90.0
 
@@ -108,7 +108,8 @@ class ControllerSettings:
     """Where the Lease of the leader is; "" is nowhere: this controller works, whoever else does. None: that of the pod
     this runs in, and nowhere outside of a cluster [R4]."""
     webhook_configuration: str = DEFAULT_WEBHOOK_CONFIGURATION
-    """The ValidatingWebhookConfiguration by which our webhook is called; "" is none."""
+    """The ValidatingWebhookConfiguration by which our webhook is called; whether it is in force is watched. "" is none.
+    """
     webhook_secret: SecretName | None = None
     """Where the webhook's certificate and tokens are kept; None: they are not ours to make."""
     webhook_certificates: Certificates = Certificates.OPERATOR

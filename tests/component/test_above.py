@@ -163,6 +163,7 @@ def test_a_pod_is_compared_with_the_largest_template_of_several(controller):
 
 async def test_the_series_of_a_bizrq_go_away_with_it(controller):
     def series(name):
+        controller.show()
         return {
             tuple(sample.labels.values()): sample.value
             for family in controller.metrics.registry.collect()

@@ -2,10 +2,11 @@
 
 import pytest
 
+from bizrq.domain.refusals import NOT_ENFORCED
 from bizrq.settings import Autoscalers, Mode
 from bizrq.webhook import autoscaling
 from bizrq.webhook.autoscaling import AUTOSCALER
-from bizrq.webhook.modes import MODE_LABEL, NOT_ENFORCED
+from bizrq.webhook.modes import MODE_LABEL
 from bizrq.webhook.review import Verdict, read_review
 from tests.support.admission_review import make_review
 from tests.support.build import NOW, bizrq, container, metadata, pod_spec, workload

@@ -1,4 +1,4 @@
-"""The client of the API server leaves no connection behind."""
+"""The client of the API server: it leaves no connection behind, and tells what was answered."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,11 @@ import threading
 
 import kubernetes.client
 import pytest
+from aiohttp import web
 
 from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import Credentials
+from bizrq.cluster.errors import Invalid
 from tests.support.certificates import make_pair
 
 EVENT = b'{"type":"ADDED"}\n'
@@ -71,3 +73,47 @@ async def test_a_watch_that_is_given_up_ends_its_connection_without_waiting_for_
             assert await asyncio.to_thread(server.goodbye) == b""
     finally:
         server.close()
+
+
+@contextlib.asynccontextmanager
+async def answering(handler):
+    """A client of a server that answers every request so."""
+    runner = web.ServerRunner(web.Server(handler))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    config = kubernetes.client.Configuration()
+    config.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with Client(Credentials(config), user_agent="bizrq-test") as client:
+        yield client
+    await runner.cleanup()
+
+
+async def test_what_is_tried_out_is_a_dry_run_and_all_warnings_are_told():
+    asked = []
+
+    async def answer(request):
+        asked.append((request.method, str(request.rel_url), await request.json(), request.content_type))
+        response = web.json_response({"spec": {}})
+        for text in ('299 - "one"', '299 - "two"'):
+            response.headers.add("Warning", text)
+        return response
+
+    async with answering(answer) as client:
+        assert await client.try_patch("/bizrqs/team", {"spec": {"hard": {}}}) == ('299 - "one"', '299 - "two"')
+    assert asked == [
+        ("PATCH", "/bizrqs/team?dryRun=All", {"spec": {"hard": {}}}, "application/merge-patch+json"),
+    ]
+
+
+async def test_of_a_long_answer_the_message_is_told_and_cut():
+    """A Status that is cut in the middle is no JSON any more."""
+
+    async def answer(_request):
+        return web.json_response({"kind": "Status", "message": 'it is "no" ' + "x" * 5000}, status=422)
+
+    async with answering(answer) as client:
+        with pytest.raises(Invalid) as told:
+            await client.try_patch("/x", {})
+    assert str(told.value).startswith('PATCH /x: 422 it is "no" xxx')
+    assert len(str(told.value)) < 2100

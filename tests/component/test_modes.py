@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from bizrq.cluster.errors import Unavailable
+from bizrq.domain.refusals import NOT_ENFORCED
 from bizrq.settings import Mode
 from bizrq.webhook import modes
-from bizrq.webhook.modes import MODE_LABEL, NOT_ENFORCED
+from bizrq.webhook.modes import MODE_LABEL
 from bizrq.webhook.review import Verdict, read_review
 from tests.support.admission_review import make_review
 from tests.support.build import bizrq, container, pod, pod_spec, workload

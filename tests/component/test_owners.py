@@ -526,6 +526,7 @@ async def test_pods_beyond_demand_and_surge_are_counted(controller, replicas, su
     team = controller.inventory.bizrqs.get("team")
     assert beyond_demand(team, controller.inventory) == count
     await show_beyond(controller.inventory, controller.metrics)
+    controller.show()
     shown = controller.metrics.registry.get_sample_value("bizrq_pods_beyond_demand", {"bizrq": "team"})
     assert shown == count
 

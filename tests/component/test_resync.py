@@ -59,6 +59,8 @@ async def test_a_workload_whose_deletion_was_missed_is_dropped_counted_and_logge
     assert controller.store.status("team")["used"]["limits.cpu"] == "0"
     assert "team: drift: a watch had missed deployments.apps: " in caplog.text
     assert "limits.cpu was 3, is 0" in caplog.text
+    ((reason, note),) = (await controller.tell()).of("team")
+    assert (reason, "limits.cpu was 3, is 0" in note) == ("DriftCorrected", True)
     assert drift(controller) == 1
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from bizrq.cluster.credentials import Credentials
 from bizrq.settings import WebhookSettings
 from bizrq.webhook import run
 from bizrq.webhook.review import Verdict
+from bizrq.webhook.validity import not_after
 from testbed.ports import free_port
 from tests.support.admission_review import make_review
 from tests.support.certificates import der, make_pair, shown, trusting
@@ -38,6 +40,12 @@ def pairs(tmp_path_factory):
     """Certificates; each is its own authority."""
     folder = tmp_path_factory.mktemp("certificates")
     return [make_pair(folder, name) for name in ("first", "second")]
+
+
+@pytest.fixture(scope="module")
+def long_lived(tmp_path_factory):
+    """Another one, that ends later."""
+    return make_pair(tmp_path_factory.mktemp("long-lived"), "long-lived", days=9)
 
 
 @pytest.fixture
@@ -124,6 +132,27 @@ async def test_it_serves_reviews_health_and_metrics(webhook, ask):
     _, metrics = await state(webhook, "/metrics")
     assert 'bizrq_reviews_total{route="workloads",verdict="allowed"} 1.0' in metrics
     assert 'bizrq_reviews_total{route="workloads",verdict="again"} 0.0' in metrics
+
+
+async def test_the_end_of_the_certificate_that_is_shown_is_told(webhook, settings, pairs, long_lived):
+    """Also after it was replaced; a file that is no good is not shown."""
+
+    async def told():
+        _, metrics = await state(webhook, "/metrics")
+        (value,) = re.findall(r"^bizrq_certificate_expiry_timestamp_seconds (.*)$", metrics, re.MULTILINE)
+        return float(value)
+
+    assert await told() == not_after(pairs[0].certificate.read_bytes())
+    shutil.copy(long_lived.certificate, settings.cert_file)
+    shutil.copy(long_lived.key, settings.key_file)
+    held = webhook._certificate._held
+    async with asyncio.timeout(10):
+        await until(lambda: held.value.not_after == not_after(long_lived.certificate.read_bytes()))
+    assert await told() == held.value.not_after
+    settings.cert_file.write_text("broken")
+    async with asyncio.timeout(10):
+        await until(lambda: held._tried[0] == b"broken")
+    assert await told() == not_after(long_lived.certificate.read_bytes())
 
 
 async def test_an_autoscaler_is_let_by_where_its_review_fails(webhook, pairs):

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import ssl
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -363,6 +364,16 @@ async def test_a_handler_that_hangs_is_answered_for_in_time_and_goes_on_to_its_e
     served.desk.free.set()
     async with asyncio.timeout(5):
         await served.desk.done.wait()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.allow(), Verdict.deny(422, "Invalid", "none"), Verdict.try_again("later")])
+async def test_a_probe_is_answered_as_anything_else_and_counted_apart(served, ask, verdict):
+    """Nobody wanted anything."""
+    served.desk.verdict = replace(verdict, probe=True)
+    assert (await ask())[1]["allowed"] == verdict.allowed
+    counts = [served.value("bizrq_reviews_total", route="workloads", verdict=each)
+              for each in ("probed", "allowed", "refused", "again")]  # fmt: skip
+    assert counts == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), TimeoutError(), ConnectionError(), asyncio.CancelledError()])

@@ -65,7 +65,9 @@ async def begun(steps):
         "_gone_owners": SimpleNamespace(begin=steps.owners, run=steps.part("gone owners").run),
         "_kopf": steps.part("events"),
         "_resync": steps.part("resync"),
-        "_certificates": None,
+        "_announcer": steps.part("announcer"),
+        "_certificates": steps.part("certificates"),
+        "_enforcement": steps.part("enforcement"),
         "_leadership": SimpleNamespace(read=steps.read_floor, run=steps.part("leadership").run),
         "_inventory": SimpleNamespace(
             bizrqs_listed=lambda *_: None,
@@ -96,7 +98,8 @@ async def test_no_write_before_the_first_list_of_every_kind(steps):
         await until_idle()
     assert steps.taken[:10] == [*known, "owners", "pods known"]
     assert set(steps.taken[10:]) == {
-        "writes", "leadership", "events", "resync", "gone owners", "definitions", "appearance",
+        "writes", "leadership", "events", "resync", "gone owners", "definitions", "appearance", "enforcement",
+        "announcer", "certificates",
     }  # fmt: skip
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1 and localhost, valid for a day, made by openssl."""
+"""Certificates for 127.0.0.1 and localhost, made by openssl, valid for a day unless said otherwise."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Pair:
     key: Path
 
 
-def make_pair(folder: Path, name: str, *, password: str = "") -> Pair:
+def make_pair(folder: Path, name: str, *, password: str = "", days: int = 1) -> Pair:
     """A new one, as ``name.crt`` and ``name.key``; the key needs the ``password`` where there is one."""
     pair = Pair(folder / f"{name}.crt", folder / f"{name}.key")
     subprocess.run(
         [
-            "openssl", "req", "-x509", "-days", "1", "-subj", f"/CN={name}",
+            "openssl", "req", "-x509", "-days", str(days), "-subj", f"/CN={name}",
             "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
             "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
             "-out", str(pair.certificate), "-keyout", str(pair.key),

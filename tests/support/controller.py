@@ -13,6 +13,8 @@ import msgspec
 
 from bizrq.cluster.objects import Owned
 from bizrq.cluster.objects import Pod as PodObject
+from bizrq.controller.announcer import Announcer
+from bizrq.controller.shown import show_bizrqs
 from bizrq.controller.sync import Sync
 from bizrq.domain.bizrq import read_bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
@@ -23,6 +25,7 @@ from bizrq.workloads.registry import between, built_in, lenders
 from tests.support.build import NOW, bizrq, container, pod, pod_spec, workload
 from tests.support.cas_store import CasStore, StoreReads
 from tests.support.clocks import HandClock
+from tests.support.told_events import ToldEvents
 
 __all__ = [
     "DEPLOYMENT",
@@ -72,9 +75,13 @@ class Controller:
         self.woken: set[str] = set()
         self.leading = True
         """Whether it works, or stands by."""
+        self.events = ToldEvents()
+        """What it has told; nothing before ``tell``."""
+        self.announcer = Announcer(lambda: self.inventory, self.events, clock, self.metrics)
         self.sync = Sync(
             lambda: self.inventory, store, self.reads, self.list_anew, clock, self.metrics,
             gather_seconds=gather, kinds=built_in(), gpus=DEFAULT_GPU_RESOURCES, leading=lambda: self.leading,
+            told=self.announcer.stored,
         )  # fmt: skip
         self.inventory = Inventory(self.woken.add, DEFAULT_GPU_RESOURCES, clock.now, lenders=lenders(built_in()))
         self.between = {each.kind: self.inventory.owners.sink(each) for each in between(built_in())}
@@ -139,10 +146,19 @@ class Controller:
 
     # --- what it does ---
 
+    def show(self) -> None:
+        """Bring the series of bizrqs up to date, as before a scrape."""
+        show_bizrqs(self.inventory, self.metrics, self.clock.now(), leading=self.leading)
+
     async def write(self, name: str, *, always: bool = True) -> JSON:
         """One refresh; the stored status after it."""
         await self.sync.refresh(name, always=always)
         return self.store.status(name)
+
+    async def tell(self) -> ToldEvents:
+        """Have all events written that wait."""
+        await self.announcer._work_off(0.0)
+        return self.events
 
 
 # --- what the tests are about ---

@@ -70,7 +70,7 @@ class PolicyWebhook(Webhook):
             autoscalers=autoscalers,
         )
         self.routes = routes_over(
-            self.store, self.reads, KINDS, DEFAULT_GPU_RESOURCES, clock, self.metrics, self.policy
+            self.store, self.reads, KINDS, DEFAULT_GPU_RESOURCES, clock, self.metrics, self.policy, self.refusals
         )
 
     async def ask(self, route: str, **request: Any) -> Verdict:

@@ -10,6 +10,7 @@ from typing import Any
 from bizrq.domain.bizrq import GROUP, PLURAL, Bizrq
 from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.observability.metrics import WebhookMetrics
+from bizrq.webhook.refusal_counts import RefusalCounts
 from bizrq.webhook.review import Verdict, answer, read_review
 from bizrq.webhook.routes import routes_over
 from bizrq.workloads.kind import Kind, Resource
@@ -85,7 +86,10 @@ class Webhook:
         self.store = store or FaultyStore()
         self.reads = FaultyReads(self.store)
         self.metrics = WebhookMetrics()
-        self.routes = routes_over(self.store, self.reads, KINDS, DEFAULT_GPU_RESOURCES, clock, self.metrics)
+        self.refusals = RefusalCounts(self.metrics)
+        self.routes = routes_over(
+            self.store, self.reads, KINDS, DEFAULT_GPU_RESOURCES, clock, self.metrics, refusals=self.refusals
+        )
 
     def have(self, *raws: JSON) -> None:
         """Store bizrqs, and workloads for live reads."""

@@ -162,7 +162,8 @@ def main() -> None:
     default=DEFAULT_WEBHOOK_CONFIGURATION,
     callback=parsers.object_name,
     metavar="NAME",
-    help="The ValidatingWebhookConfiguration by which API servers call bizrq webhook; empty for none.",
+    help="The ValidatingWebhookConfiguration by which API servers call bizrq webhook, of which "
+    "bizrq_enforcement_active tells whether it is in force; empty for none.",
 )
 @_option(
     "--webhook-secret",

@@ -29,6 +29,9 @@ _SILENCE_SECONDS: Final = 90.0
 _LONGEST_RETRY: Final = 30.0
 """Seconds of Retry-After that are believed."""
 
+_LONGEST_MESSAGE: Final = 2000
+"""Characters of what the server says of an error."""
+
 _UNAUTHORIZED: Final = 401
 
 
@@ -118,6 +121,20 @@ class Client:
         """
         how = "strategic-merge-patch" if by_name else "merge-patch"
         return await self._write("PATCH", path, change, f"application/{how}+json")
+
+    async def try_patch(self, path: str, change: Mapping[str, Any]) -> tuple[str, ...]:
+        """Have everybody look at a merge of ``change`` into an object, and store nothing; the warnings of who did."""
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        async with self._sent(
+            "PATCH",
+            path,
+            params={"dryRun": "All"},
+            body=msgspec.json.encode(change),
+            content_type="application/merge-patch+json",
+            timeout=timeout,
+        ) as answer:
+            await answer.read()
+            return tuple(answer.headers.getall("Warning", ()))
 
     async def _write(self, method: str, path: str, body: Mapping[str, Any], content_type: str) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
@@ -221,7 +238,7 @@ def _hang_up(answer: aiohttp.ClientResponse) -> None:
 
 
 async def _error(answer: aiohttp.ClientResponse, request: str) -> ClusterError:
-    text = (await answer.text(errors="replace"))[:2000]
+    text = await answer.text(errors="replace")
     message, retry_after = text, 0.0
     with contextlib.suppress(ValueError, AttributeError):  # a proxy on the way answers HTML
         status = json.loads(text)
@@ -230,4 +247,4 @@ async def _error(answer: aiohttp.ClientResponse, request: str) -> ClusterError:
     with contextlib.suppress(ValueError):
         retry_after = float(answer.headers.get("Retry-After", retry_after))
     retry_after = min(max(retry_after, 0.0), _LONGEST_RETRY) if math.isfinite(retry_after) else 0.0
-    return error_of(answer.status, f"{request}: {answer.status} {message}", retry_after)
+    return error_of(answer.status, f"{request}: {answer.status} {message[:_LONGEST_MESSAGE]}", retry_after)

@@ -17,7 +17,7 @@ from bizrq.cluster.client import Client, decoded
 from bizrq.cluster.errors import Invalid, NotFound
 from bizrq.domain.bizrq import GROUP
 from bizrq.domain.floor import Floor, read_floor
-from bizrq.domain.times import timestamp
+from bizrq.domain.times import micro_timestamp
 
 __all__ = ["FLOOR_ANNOTATION", "ApiLeases", "Lease", "Leases"]
 
@@ -69,14 +69,22 @@ class Lease:
 
         Without a ``floor`` the annotation stays as it is.
         """
-        spec = {**self._spec, "holderIdentity": holder, "leaseDurationSeconds": round(seconds), "renewTime": _micro(at)}
+        spec = {
+            **self._spec,
+            "holderIdentity": holder,
+            "leaseDurationSeconds": round(seconds),
+            "renewTime": micro_timestamp(at),
+        }
         if self.holder != holder:
-            spec |= {"acquireTime": _micro(at), "leaseTransitions": self.transitions + 1 if self.is_stored else 0}
+            spec |= {
+                "acquireTime": micro_timestamp(at),
+                "leaseTransitions": self.transitions + 1 if self.is_stored else 0,
+            }
         return Lease({**self.raw, "metadata": self._with(floor), "spec": spec})
 
     def let_go(self, at: int, floor: Floor | None) -> Lease:
         """What its holder writes in the end, so that nobody waits."""
-        spec = {**self._spec, "holderIdentity": "", "renewTime": _micro(at)}
+        spec = {**self._spec, "holderIdentity": "", "renewTime": micro_timestamp(at)}
         return Lease({**self.raw, "metadata": self._with(floor), "spec": spec})
 
     @property
@@ -143,8 +151,3 @@ class ApiLeases:
     def _body(self, lease: Lease) -> dict[str, Any]:
         metadata = {**lease.raw["metadata"], "name": self._name}
         return {"apiVersion": _API, "kind": "Lease", **lease.raw, "metadata": metadata}
-
-
-def _micro(milliseconds: int) -> str:
-    """A time as ``metav1.MicroTime`` has it."""
-    return f"{timestamp(milliseconds // 1000)[:-1]}.{milliseconds % 1000:03d}000Z"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from bizrq.domain.amounts import Amounts, add_into, beyond
 from bizrq.domain.bizrq import Bizrq
@@ -19,12 +18,11 @@ from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import GpuResources, Models
 from bizrq.inventory.inventory import Inventory
 from bizrq.inventory.pod import Pod
+from bizrq.observability.bizrq_figures import number
 from bizrq.observability.metrics import ControllerMetrics
 from bizrq.workloads.read import Workload
 
 __all__ = ["Above", "above", "show_above"]
-
-_NANO: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +72,10 @@ async def show_above(inventory: Inventory, metrics: ControllerMetrics) -> None:
     for bizrq in inventory.bizrqs:
         found[bizrq.name] = above(bizrq, inventory, inventory.gpus)
         await asyncio.sleep(0)
-    metrics.above.clear()
-    metrics.above_amount.clear()
-    for name, each in found.items():
-        metrics.above.labels(name).set(each.pods)
-        for key, amount in each.amounts.items():
-            metrics.above_amount.labels(name, key).set(amount.nano / _NANO)
+    metrics.bizrqs.above = {name: each.pods for name, each in found.items()}
+    metrics.bizrqs.above_amounts = {
+        name: {key: number(amount) for key, amount in each.amounts.items()} for name, each in found.items()
+    }
 
 
 def _workload_of(pod: Pod, inventory: Inventory) -> Workload | None:

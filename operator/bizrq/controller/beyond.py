@@ -49,9 +49,7 @@ async def show_beyond(inventory: Inventory, metrics: ControllerMetrics) -> None:
     for bizrq in inventory.bizrqs:
         found[bizrq.name] = beyond_demand(bizrq, inventory)
         await asyncio.sleep(0)
-    metrics.beyond.clear()
-    for name, number in found.items():
-        metrics.beyond.labels(name).set(number)
+    metrics.bizrqs.beyond = found
 
 
 def _at_most(workload: Workload) -> int:

@@ -208,5 +208,6 @@ def _not_ready(bizrq: Bizrq, inventory: Inventory, circle: tuple[str, ...]) -> N
     missing = missing_keys(bizrq, parent)
     if missing:
         named = ", ".join(missing[:KEYS_NAMED]) + (", ..." if len(missing) > KEYS_NAMED else "")
-        return NotReady("KeyMissing", f"spec.hard lacks keys that the parent {parent.name} has: {named}")
+        told = f"spec.hard lacks keys that the parent {parent.name} has: {named}"
+        return NotReady("KeyMissing", f"{told}; add them, with no more than {parent.name} has left to grant")
     return None

@@ -41,6 +41,8 @@ class Drift:
     def __init__(self, metrics: ControllerMetrics) -> None:
         self._metrics = metrics
         self._known: dict[str, _Known] = {}
+        self._told: dict[str, list[str]] = {}
+        """What was found wrong since the last write of a bizrq, a sentence each."""
 
     def remember(self, bizrq: Bizrq) -> None:
         """This status is right."""
@@ -54,15 +56,24 @@ class Drift:
         )
 
     def forget(self, name: str) -> None:
-        """A bizrq is gone."""
+        """A bizrq is gone, or is another controller's."""
         self._known.pop(name, None)
+        self._told.pop(name, None)
+
+    def missed(self, name: str, sentence: str) -> None:
+        """A view of ours was wrong, and is right again: the next write corrects what it led to."""
+        self._told.setdefault(name, []).append(sentence)
+
+    def take_corrected(self, name: str) -> list[str]:
+        """What the write that was just stored has corrected, each told once."""
+        return self._told.pop(name, [])
 
     def found(self, bizrq: Bizrq, right: Mapping[str, Any]) -> bool:
         """Whether ``bizrq`` shows figures that neither we nor a webhook wrote; ``right`` is the status now due."""
         last = self._known.get(bizrq.name)
         if last is None or last.uid != bizrq.uid or last.version == bizrq.version:
             return False
-        self.forget(bizrq.name)
+        del self._known[bizrq.name]
         if last.writer != bizrq.writer:
             return False  # another controller counted it, with a view of its own [R4]
         workloads, children = added_by(set(bizrq.claims) - last.claims, lambda *_: {})
@@ -82,10 +93,12 @@ class Drift:
             and not (key in found and written[key] <= found[key] <= written[key] + claimed.get(key, ZERO))
         ]
         for key in wrong:
-            log.warning(
-                "%s: drift: status.%s of %s was changed to %s by somebody else; corrected to %s",
-                bizrq.name, field, key, found.get(key, "nothing"), correct[key],
-            )  # fmt: skip
+            sentence = (
+                f"status.{field} of {key} was changed to {found.get(key, 'nothing')} by somebody else; "
+                f"corrected to {correct[key]}"
+            )
+            log.warning("%s: drift: %s", bizrq.name, sentence)
+            self.missed(bizrq.name, sentence)
         return bool(wrong)
 
 

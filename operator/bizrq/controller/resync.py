@@ -112,7 +112,9 @@ class Resync:
     def _take_over(self, listing: Listing) -> None:
         for kind, bizrq, before, after in take_over(listing, self._inventory):
             self._metrics.drift.labels("workloads").inc()
-            log.warning("%s: drift: a watch had missed %s: %s", bizrq, kind.id, _differences(before, after))
+            sentence = f"a watch had missed {kind.id}: {_differences(before, after)}"
+            log.warning("%s: drift: %s", bizrq, sentence)
+            self._sync.missed(bizrq, sentence)
         self._sync.trust(listing.writers)
 
     async def _write(self, name: str, slots: asyncio.Semaphore) -> None:

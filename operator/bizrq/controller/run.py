@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import math
 import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bizrq import __version__
 from bizrq.clock import Clock, SystemClock
+from bizrq.cluster.admission import ApiAdmission
 from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import Credentials, load_credentials, pod_namespace
 from bizrq.cluster.errors import ClusterError
+from bizrq.cluster.events import ApiEvents
 from bizrq.cluster.leases import ApiLeases
 from bizrq.cluster.objects import Definition, Owned, RuntimeClass
 from bizrq.cluster.objects import Pod as PodObject
@@ -28,13 +29,16 @@ from bizrq.cluster.reads import CLASSES_URL, DEFINITIONS_URL, ApiReads
 from bizrq.cluster.reflector import Reflector
 from bizrq.cluster.store import ApiStore
 from bizrq.cluster.webhook_objects import ApiWebhookObjects
+from bizrq.controller.announcer import Announcer
 from bizrq.controller.appearance import Appearance
+from bizrq.controller.enforcement import Enforcement
 from bizrq.controller.feed import Feed, RestoredError, take_over
 from bizrq.controller.gone_owners import GoneOwners
 from bizrq.controller.handlers import make_registry, make_settings
 from bizrq.controller.kopf_run import KopfRun
 from bizrq.controller.leader import LEASE_NAME, Alone, Elector, Leadership, new_identity
 from bizrq.controller.resync import Resync
+from bizrq.controller.shown import Showing
 from bizrq.controller.sync import Sync
 from bizrq.domain.rotation import Rules
 from bizrq.inventory.inventory import Inventory
@@ -54,6 +58,9 @@ _DAY_SECONDS: Final = 86_400
 _RETRY_SECONDS: Final = 2.0
 _SILENT_SECONDS: Final = 180.0
 """A reflector that heard nothing for so long, not even a bookmark, is not well: bookmarks come once a minute."""
+
+_DEFINITIONS: Final = "customresourcedefinitions"
+"""These only tell which kinds there are: without them everything that is counted goes on being counted."""
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +86,7 @@ class Controller:
     ) -> None:
         self._settings, self._kinds, self._credentials, self._clock = settings, kinds, credentials, clock
         self._metrics = ControllerMetrics()
+        self._identity = new_identity()
         self._started = False
 
     async def run(self) -> None:
@@ -100,6 +108,7 @@ class Controller:
                 for task in (work, stopped):
                     task.cancel()
                 results = await asyncio.gather(work, stopped, return_exceptions=True)
+                await self._announcer.finish()
                 await self._leadership.release()
                 await self._health.stop()
             for result in results:
@@ -112,6 +121,7 @@ class Controller:
         settings, metrics, clock = self._settings, self._metrics, self._clock
         reads = ApiReads(client)
         self._leadership = self._elected_by(client)
+        self._announcer = Announcer(lambda: self._inventory, ApiEvents(client, self._identity), clock, metrics)
         self._sync = Sync(
             lambda: self._inventory,
             ApiStore(client),
@@ -123,6 +133,7 @@ class Controller:
             kinds=self._kinds,
             gpus=settings.gpus,
             leading=lambda: self._leadership.leading,
+            told=self._announcer.stored,
         )
         self._inventory = Inventory(self._sync.wake, settings.gpus, clock.now, lenders=lenders(self._kinds))
         self._feed = Feed(client, reads, self._inventory, self._kinds, settings.gpus)
@@ -147,8 +158,8 @@ class Controller:
             self._appearance.definitions,
             clock,
             metadata_only=True,
-            relisted=metrics.relists.labels("customresourcedefinitions").inc,
-            failed=metrics.watch_failures.labels("customresourcedefinitions").inc,
+            relisted=metrics.relists.labels(_DEFINITIONS).inc,
+            failed=metrics.watch_failures.labels(_DEFINITIONS).inc,
         )
         self._between = {
             each.id: Reflector(
@@ -186,12 +197,19 @@ class Controller:
             died=metrics.kopf_restarts.inc,
         )
         self._certificates = self._certificates_over(client)
+        self._enforcement = Enforcement(
+            settings.webhook_configuration,
+            ApiAdmission(client),
+            lambda: self._inventory.bizrqs,
+            clock,
+            leading=lambda: self._leadership.leading,
+        )
         self._health = HealthServer(
             settings.metrics_port,
             metrics.registry,
             live={"loop": lambda: None},
             ready={"lists": self._lists, "watches": self._watches, "kopf": self._kopf_up},
-            collect=self._collect,
+            collect=Showing(metrics, self._inventory, self._leadership, self._watched(), self._enforcement, clock),
         )
 
     def _elected_by(self, client: Client) -> Leadership:
@@ -203,7 +221,7 @@ class Controller:
         return Elector(
             ApiLeases(client, namespace, LEASE_NAME),
             self._clock,
-            identity=new_identity(),
+            identity=self._identity,
             next_floor=lambda stored: self._inventory.next_floor(stored),  # noqa: PLW0108  # made later
             changed=self._leads,
             failed=self._metrics.lease_failures.inc,
@@ -230,6 +248,7 @@ class Controller:
         return WebhookCertificates(objects, self._clock, rules, leading=lambda: self._leadership.leading)
 
     def _leads(self, leading: bool) -> None:  # noqa: FBT001  # it is the news
+        self._enforcement.soon()
         if leading:
             for bizrq in self._inventory.bizrqs:
                 self._sync.wake(bizrq.name)  # a standby has let all wakes go
@@ -255,15 +274,17 @@ class Controller:
                 "counting %d bizrqs, %d workloads, %d pods",
                 len(self._inventory.bizrqs), len(self._inventory.workloads), len(self._inventory.pods),
             )  # fmt: skip
+            group.create_task(self._announcer.run(), name="events")
             group.create_task(self._sync.run(), name="sync")
             group.create_task(self._gone_owners.run(), name="gone owners")
             group.create_task(self._leadership.run(), name="leadership")
             if self._certificates is not None:
                 group.create_task(self._certificates.run(), name="certificates")
-            group.create_task(self._definitions.run(), name="customresourcedefinitions")
+            group.create_task(self._definitions.run(), name=_DEFINITIONS)
             group.create_task(self._appearance.run(), name="appearance")
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._resync.run(), name="resync")
+            group.create_task(self._enforcement.run(), name="enforcement")
 
     async def _kinds_changed(self) -> None:
         """The cluster has other kinds than before: watch and list these. Raises ``ClusterError``."""
@@ -293,36 +314,17 @@ class Controller:
 
     def _watches(self) -> str | None:
         now = asyncio.get_running_loop().time()
-        watches: dict[str, Reflector[Any]] = {
+        watched = self._watched().items()
+        silent = [name for name, each in watched if name != _DEFINITIONS and now - each.heard > _SILENT_SECONDS]
+        return f"nothing heard for {_SILENT_SECONDS:.0f} s of {', '.join(silent)}" if silent else None
+
+    def _watched(self) -> dict[str, Reflector[Any]]:
+        return {
             "pods": self._pods,
             "runtimeclasses": self._runtime_classes,
+            _DEFINITIONS: self._definitions,
             **self._between,
         }
-        silent = [name for name, reflector in watches.items() if now - reflector.heard > _SILENT_SECONDS]
-        return f"nothing heard for {_SILENT_SECONDS:.0f} s of {', '.join(silent)}" if silent else None
 
     def _kopf_up(self) -> str | None:
         return None if self._kopf.running else "kopf is not running"
-
-    def _collect(self) -> None:
-        inventory, objects = self._inventory, self._metrics.objects
-        objects.labels("bizrqs").set(len(inventory.bizrqs))
-        objects.labels("workloads").set(len(inventory.workloads))
-        objects.labels("pods").set(len(inventory.pods))
-        objects.labels("owners").set(len(inventory.owners))
-        objects.labels("runtimeclasses").set(len(inventory.runtime_classes))
-        self._metrics.leader.set(self._leadership.leading)
-        floor = self._leadership.floor
-        self._metrics.floor_age.set(max(0, self._clock.now() - floor.time) if floor else math.nan)
-        self._metrics.vanished.set(inventory.pods.vanished)
-        self._metrics.homeless.set(inventory.pods.unattributed(self._clock.now()))
-        self._metrics.uncertain.clear()
-        for bizrq in inventory.bizrqs:
-            for key, amount in bizrq.books.uncertain.items():
-                self._metrics.uncertain.labels(bizrq.name, key).set(amount / 1000)
-        self._metrics.unreadable.set(inventory.pods.holdings.unreadable)
-        self._metrics.uncounted.set(inventory.workloads.uncounted)
-        self._metrics.count_noted(inventory.pods.versions.take_noted())
-        self._metrics.unattributed.set(
-            sum(1 for workload in inventory.workloads if inventory.bizrqs.get(workload.bizrq) is None)
-        )

@@ -22,6 +22,7 @@ from bizrq.controller.drift import Drift
 from bizrq.controller.farewell import FINALIZER, Farewell, is_leaving
 from bizrq.controller.leftovers import Memory
 from bizrq.controller.moves import Moves
+from bizrq.controller.over_admissions import OverAdmissions
 from bizrq.controller.pods_seen import PodsSeen
 from bizrq.controller.settlement import Settlement
 from bizrq.controller.strangers import Strangers
@@ -69,10 +70,12 @@ class Sync(Wakes):
         kinds: Sequence[Kind],
         gpus: GpuResources,
         leading: Callable[[], bool] = lambda: True,
+        told: Callable[[Bizrq, Bizrq, Sequence[str]], None] = lambda *_: None,
     ) -> None:
         """``list_anew`` returns once a list of everything that began after the call has been taken over [R4].
 
         While not ``leading``, nothing is counted and nothing written; whoever begins to lead wakes all bizrqs.
+        ``told`` is given each write: the version that it replaced, the one that is stored, and what was corrected.
         """
         super().__init__(gather_seconds, failed=metrics.status_writes.labels("failed").inc)
         self._inventory, self._store, self._clock, self._metrics = inventory, store, clock, metrics
@@ -87,8 +90,9 @@ class Sync(Wakes):
         """
         self._unsure: set[str] = set()
         """Whose charges wait for the view of pods, or for the end of pods that wake nobody [P5]."""
-        self._list_anew, self._leading = list_anew, leading
+        self._list_anew, self._leading, self._told = list_anew, leading, told
         self._drift = Drift(metrics)
+        self._over_admissions = OverAdmissions(lambda name: inventory().bizrqs.get(name), metrics)  # noqa: PLW0108
         self._settlement = Settlement(inventory, reads, kinds, gpus, clock)
         self._farewell = Farewell(store)
         self._moves = Moves(inventory, store, reads)
@@ -148,6 +152,11 @@ class Sync(Wakes):
         """A list of everything that began after these statuses were read has been taken over: writers by UID [R4]."""
         self._trusted |= writers
 
+    def missed(self, name: str, sentence: str) -> None:
+        """A watch had missed what a bizrq's figures rest on: its next write corrects them [R2]."""
+        if self._leading():
+            self._drift.missed(name, sentence)
+
     async def _refresh(self, name: str, *, always: bool, leaving: Bizrq | None = None) -> None:
         if leaving is not None and not await self._read_again(name):
             self._must_be_gone(name)
@@ -201,6 +210,7 @@ class Sync(Wakes):
             drifted = self._drift.found(bizrq, status)
             if not (always or drifted or has_news(bizrq, status, counted)):
                 self._drift.remember(bizrq)
+                self._over_admissions.look(bizrq, bizrq.status)
                 self._agrees(bizrq, counted)
                 return True
             if not self._is_trusted(bizrq):
@@ -216,8 +226,10 @@ class Sync(Wakes):
         self._metrics.status_writes.labels("stored").inc()
         self._metrics.claims_settled.inc(len(settled))
         self._drift.remember(stored)
+        self._over_admissions.look(bizrq, stored.status)
         self._inventory().put_bizrq(stored, ours=True)
         self._agrees(stored, counted)
+        self._told(bizrq, stored, self._drift.take_corrected(bizrq.name))
         return True
 
     def _agrees(self, bizrq: Bizrq, counted: Counted) -> None:
@@ -350,6 +362,7 @@ class Sync(Wakes):
 
     def _forget(self, name: str) -> None:
         self._drift.forget(name)
+        self._over_admissions.forget(name)
         self._inventory().workloads.forget_before(name)
         self._unsure.discard(name)
         self._settlement.forget(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bizrq.domain.amounts import Amounts, first_of, only
@@ -93,6 +93,8 @@ class Refused:
     """It does not fit; the message says why and what would."""
 
     message: str
+    keys: tuple[str, ...] = field(default=(), compare=False)
+    """The keys of the bizrq that are to blame; none where it grants nothing at all. For counting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,15 +235,15 @@ class Account:
                 for key in sorted(bizrq.hard.keys() - growth.keys)
             ]
             if missing:
-                return Refused(key_missing(growth.object.rpartition("/")[2], bizrq.name, missing))
+                return Refused(key_missing(growth.object.rpartition("/")[2], bizrq.name, missing), _keys(missing))
         else:
             for pod in ask.pods:
                 unsaid = unstated(pod, bizrq.hard)
                 if unsaid:
-                    return Refused(must_specify(bizrq.name, unsaid))
+                    return Refused(must_specify(bizrq.name, unsaid), tuple(unsaid))
             empty = [limit for limit in self._budgets(parts, now) if self._is_spent(limit, now)]
             if any(self._is_spent(replace(limit, limited=bizrq.hard[limit.key]), now) for limit in empty):
-                return Refused(spent(bizrq.name, empty, next_grant(bizrq, now)))
+                return Refused(spent(bizrq.name, empty, next_grant(bizrq, now)), _keys(empty))
             if empty:
                 return _raised(bizrq.name, empty)
         over = self._exceeded(parts, now)
@@ -251,10 +253,10 @@ class Account:
             return _raised(bizrq.name, over)
         text = exceeded(bizrq.name, over)
         if growth.keys is not None:
-            return Refused(text + left_to_grant(bizrq.name, over))
+            return Refused(text + left_to_grant(bizrq.name, over), _keys(over))
         if ask.behind:
-            return Refused(text + grown_with([each.object for each in ask.behind]))
-        return Refused(text + self._what_fits(replace(ask, growth=growth), now))
+            return Refused(text + grown_with([each.object for each in ask.behind]), _keys(over))
+        return Refused(text + self._what_fits(replace(ask, growth=growth), now), _keys(over))
 
     def _exceeded(self, parts: Sequence[Part], now: int) -> list[Limit]:
         over = []
@@ -364,6 +366,10 @@ class Account:
             if amount and key in figures:
                 figures[key] += amount
                 self._raised.add(key)
+
+
+def _keys(limits: Sequence[Limit]) -> tuple[str, ...]:
+    return tuple(limit.key for limit in limits)
 
 
 def _raised(bizrq: str, limits: Sequence[Limit]) -> Again:

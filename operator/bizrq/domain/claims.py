@@ -42,6 +42,7 @@ __all__ = [
     "Lender",
     "Settled",
     "claimant_of",
+    "count_open",
     "is_limitable",
     "is_mark",
     "mark_of",
@@ -270,6 +271,18 @@ def mark_of(claim: Claim) -> str:
 def is_mark(claim: Claim) -> bool:
     """Whether a claim says no more than that its object is counted."""
     return claim.own and not claim.demand
+
+
+def count_open(lines: Iterable[str]) -> int:
+    """How many lines claim something; one that cannot be read does, for all that is known."""
+    return sum(1 for line in lines if not (" own" in line and _is_mark_line(line)))
+
+
+def _is_mark_line(line: str) -> bool:
+    try:
+        return is_mark(parse_claim(line))
+    except ClaimError:
+        return False
 
 
 def _is_number(text: str) -> bool:

@@ -16,6 +16,7 @@ from bizrq.domain.cash import amount_text
 from bizrq.domain.quantity import ZERO, Quantity
 
 __all__ = [
+    "NOT_ENFORCED",
     "Limit",
     "autoscaler_too_high",
     "borrowers_elsewhere",
@@ -44,6 +45,9 @@ __all__ = [
     "uncounted",
 ]
 
+
+NOT_ENFORCED: Final = "not enforced, would be refused: "
+"""How the warning begins that stands in place of a refusal where the mode is warn."""
 
 _COMPARED: Final = 500
 _LONGER: Final = 4

@@ -169,6 +169,10 @@ def _used_of_hard(keys: list[str], hard: Amounts, used: Amounts) -> str:
 _CONDITIONS: Final = 16
 """The CRD allows no more; a status must not become one that cannot be written."""
 
+_OVER: Final = "what runs goes on, and nothing that needs more of it is admitted until less is used or hard is raised"
+_SPENT: Final = "what runs goes on and is paid for, and nothing that needs more of it is admitted until"
+"""What it means for people, and what can be done, behind the figures."""
+
 
 def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
     blocked = counted.not_ready
@@ -182,7 +186,7 @@ def _conditions(bizrq: Bizrq, used: Amounts, counted: Counted, before: list[dict
     plain = {key: limit for key, limit in bizrq.hard.items() if not is_cash(key)}
     over = exceeding(used, plain)
     over_quota = (
-        ("OverQuota", "True", "UsedAboveHard", "more is used than hard allows: " + _used_of(over, used, plain))
+        ("OverQuota", "True", "UsedAboveHard", f"more is used than hard allows: {_used_of(over, used, plain)}; {_OVER}")
         if over
         else ("OverQuota", "False", "WithinHard", "nothing is used above hard")
     )
@@ -201,7 +205,10 @@ def _cash(bizrq: Bizrq, used: Amounts, counted: Counted) -> tuple[str, str, str,
         return "CashExhausted", "False", "NoBudget", "hard has no cash keys"
     spent = sorted(key for key, limit in budgets.items() if _is_exhausted(key, limit, used, counted))
     if spent:
-        return "CashExhausted", "True", "BudgetSpent", "no hours are left: " + _used_of(spent, used, budgets)
+        edge = counted.period.edge
+        anew = f"hours are granted anew at {edge} or " if edge else ""
+        told = f"no hours are left: {_used_of(spent, used, budgets)}; {_SPENT} {anew}the budget is raised"
+        return "CashExhausted", "True", "BudgetSpent", told
     return "CashExhausted", "False", "BudgetLeft", "every budget has hours left"
 
 

@@ -10,7 +10,7 @@ import datetime
 import functools
 from typing import Final
 
-__all__ = ["instant", "timestamp"]
+__all__ = ["instant", "micro_timestamp", "timestamp"]
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _LAST_DAY: Final = (datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC) - _EPOCH).days
@@ -32,3 +32,8 @@ def instant(text: str | None) -> int | None:
 def timestamp(moment: int) -> str:
     """RFC 3339 text of an instant, as Kubernetes writes it."""
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_timestamp(milliseconds: int) -> str:
+    """RFC 3339 text of an instant in milliseconds, as ``metav1.MicroTime`` has it."""
+    return f"{timestamp(milliseconds // 1000)[:-1]}.{milliseconds % 1000:03d}000Z"

@@ -14,7 +14,7 @@ from bizrq.domain.bizrq import GROUP, PLURAL, Bizrq
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import is_cash
 
-__all__ = ["circle_above", "claimant_name", "is_child", "missing_keys", "taken", "taken_by_all", "takes"]
+__all__ = ["circle_above", "claimant_name", "is_child", "missing_keys", "root_of", "taken", "taken_by_all", "takes"]
 
 _CHILD: Final = f"{PLURAL}.{GROUP}//"
 
@@ -81,3 +81,17 @@ def circle_above(bizrq: Bizrq, find: Callable[[str], Bizrq | None]) -> tuple[str
         way.append(above)
         above = parent.parent
     return tuple(way[way.index(above) :])
+
+
+def root_of(bizrq: Bizrq, find: Callable[[str], Bizrq | None]) -> str:
+    """The name of the root of its tree; the topmost that is there where a parent is missing, "" in a circle [T1]."""
+    passed, top = {bizrq.name}, bizrq
+    while top.parent:
+        if top.parent in passed:
+            return ""
+        above = find(top.parent)
+        if above is None:
+            break
+        passed.add(above.name)
+        top = above
+    return top.name

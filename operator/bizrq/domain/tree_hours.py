@@ -16,7 +16,7 @@ from bizrq.domain.periods import last_edge
 from bizrq.domain.quantity import Quantity
 from bizrq.domain.resource_names import CASH, cash_base, is_cash
 
-__all__ = ["exhausted_from", "taken_hours", "used_hours"]
+__all__ = ["Children", "exhausted_from", "spent_now", "taken_hours", "used_hours", "used_up_from"]
 
 Children = Callable[[str], Iterable[Bizrq]]
 """The children of a bizrq, by its name."""
@@ -44,23 +44,44 @@ def exhausted_from(bizrq: Bizrq, now: int, until: int, children: Children) -> in
 
     ``until`` must lie before the end of its period, at which the hours begin anew.
     """
-    turns = []
-    for key, hard in bizrq.hard.items():
-        if is_cash(key):
-            limit, base = budget(hard), cash_base(key)
-            if used_hours(bizrq, base, until, children) >= limit > used_hours(bizrq, base, now, children):
-                turns.append(_first(_is_used_up(bizrq, base, limit, children), now, until))
-    return min(turns, default=None)
+    turns = [used_up_from(bizrq, key, now, until, children) for key in bizrq.hard if is_cash(key)]
+    return min((turn for turn in turns if turn is not None), default=None)
+
+
+def used_up_from(bizrq: Bizrq, key: str, now: int, until: int, children: Children) -> int | None:
+    """The first second after ``now`` at which the budget behind ``key`` is used up; as ``exhausted_from``."""
+    limit, base = budget(bizrq.hard[key]), cash_base(key)
+    if used_hours(bizrq, base, until, children) >= limit > used_hours(bizrq, base, now, children):
+        return _first(_is_used_up(bizrq, base, limit, children), now, until)
+    return None
+
+
+def spent_now(bizrq: Bizrq, base: str, now: int, children: Children) -> int:
+    """By how much ``used_hours`` grows a second, in milli-units: its own pods, and what children spend beyond hard."""
+    own = bizrq.books.rate.get(base, 0)
+    below = (child for child in children(bizrq.name) if _overruns(child, base, now, children))
+    return own + sum(spent_now(child, base, now, children) for child in below)
+
+
+def _overruns(child: Bizrq, base: str, now: int, children: Children) -> bool:
+    """Whether what a child takes grows with what it uses: it has used all that it was granted."""
+    return used_hours(child, base, now, children) >= max(_kept(child, base, now))
 
 
 def _taken(child: Bizrq, base: str, now: int, children: Children) -> int:
+    amount = max(used_hours(child, base, now, children), *_kept(child, base, now))
+    return -(-amount // _THOUSANDTH) * _THOUSANDTH
+
+
+def _kept(child: Bizrq, base: str, now: int) -> list[int]:
+    """What a child takes however little it uses: what it was granted, and what its status shows."""
     granted, shown = child.hard.get(CASH + base), child.used.get(CASH + base)
-    amounts = [used_hours(child, base, now, children)]
+    amounts = [0]
     if granted is not None:
         amounts.append(_milli_seconds(granted))
     if shown is not None and (child.period is None or last_edge(child.period, now) is None):
         amounts.append(_milli_seconds(shown))  # with what it has granted and nobody has seen yet
-    return -(-max(amounts) // _THOUSANDTH) * _THOUSANDTH
+    return amounts
 
 
 def _milli_seconds(hours: Quantity) -> int:

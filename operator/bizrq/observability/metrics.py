@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from bizrq import __version__
 from bizrq.domain.intervals import Clamp, EndSource
+from bizrq.observability.bizrq_metrics import BizrqMetrics
 
 __all__ = ["ControllerMetrics", "WebhookMetrics"]
 
@@ -38,12 +39,23 @@ class ControllerMetrics(_Metrics):
 
     def __init__(self) -> None:
         super().__init__()
+        self.bizrqs = BizrqMetrics()
+        """The series that each bizrq has."""
+        self.registry.register(self.bizrqs)
         self.status_writes = self._counter(
             "status_writes", "Statuses written, by outcome: stored, conflict, failed.", "outcome"
         )
         self.claims_settled = self._counter(
             "claims_settled", "Claims closed by a live read: their requests had failed after they were granted."
         )
+        self.events = self._counter(
+            "events",
+            "Events of Kubernetes, by outcome: written (new, or one more of a series), dropped (too many wait, or the "
+            "API server did not take it: conditions and metrics say the same).",
+            "outcome",
+        )
+        for outcome in ("written", "dropped"):
+            self.events.labels(outcome)  # shown as 0 from the start, so that an increase can be seen
         self.drift = self._counter(
             "drift_corrected",
             "Statuses or views that were wrong and were corrected, by what was wrong: status (edited by somebody "
@@ -61,6 +73,12 @@ class ControllerMetrics(_Metrics):
         )
         self.watch_failures = self._counter(
             "reflector_failures", "Requests of a reflector that failed and were tried again.", "resource"
+        )
+        self.reflector_age = Gauge(
+            f"{_PREFIX}_reflector_age_seconds",
+            "Seconds since a reflector heard anything, be it a sign of life; from its first list on.",
+            ["resource"],
+            registry=self.registry,
         )
         self.kopf_restarts = self._counter("kopf_restarts", "How often kopf died and was started again.")
         self.leader = Gauge(
@@ -83,33 +101,9 @@ class ControllerMetrics(_Metrics):
             "Labelled workloads that the description of their kind cannot count: their charge stays as it was.",
             registry=self.registry,
         )
-        self.above = Gauge(
-            f"{_PREFIX}_pods_above_template",
-            "Pods that hold more of a limited key than the template of their workload says, at the last resync.",
-            ["bizrq"],
-            registry=self.registry,
-        )
-        self.above_amount = Gauge(
-            f"{_PREFIX}_pods_above_template_amount",
-            "How much more these pods hold together, in the unit of the key: cores, bytes, cards.",
-            ["bizrq", "key"],
-            registry=self.registry,
-        )
-        self.beyond = Gauge(
-            f"{_PREFIX}_pods_beyond_demand",
-            "Pods beyond what their workload demands and may have in a rollout, at the last resync.",
-            ["bizrq"],
-            registry=self.registry,
-        )
         self.vanished = Gauge(
             f"{_PREFIX}_pods_vanished",
             "Pods found gone by comparing lists since the start; their last hours may be missing.",
-            registry=self.registry,
-        )
-        self.uncertain = Gauge(
-            f"{_PREFIX}_cash_uncertain_resource_seconds",
-            "The most that the books of the period that runs may lack, in units x seconds; only where that is not 0.",
-            ["bizrq", "key"],
             registry=self.registry,
         )
         self.homeless = Gauge(
@@ -152,7 +146,22 @@ class WebhookMetrics(_Metrics):
     def __init__(self) -> None:
         super().__init__()
         self.reviews = self._counter(
-            "reviews", "Reviews answered, by route and verdict: allowed, refused, again.", "route", "verdict"
+            "reviews",
+            "Reviews answered, by route and verdict: allowed, refused, again; probed by the controller.",
+            "route",
+            "verdict",
+        )
+        self.refusals = self._counter(
+            "refusals",
+            "Refusals by bizrq and by each of its keys that was to blame, an empty one where none was; without dry "
+            "runs.",
+            "bizrq",
+            "key",
+        )
+        self.certificate_expiry = Gauge(
+            f"{_PREFIX}_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that is shown to the API server.",
+            registry=self.registry,
         )
         self.review_seconds = Histogram(
             f"{_PREFIX}_review_seconds",

@@ -63,7 +63,7 @@ class AutoscalerReviews:
         name = f"{kind.id}/{request.namespace}/{raw['metadata']['name']}"
         text = autoscaler_too_high(most, name, verdict.message)
         if self._autoscaling.too_high is Autoscalers.REFUSE:
-            return forbidden(text)
+            return forbidden(text, bizrq=verdict.bizrq, keys=verdict.keys)
         return Verdict.allow(*as_warnings(text))
 
     async def _is_paid_for(self, raw: JSON) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from bizrq.clock import Clock
@@ -19,6 +20,7 @@ from bizrq.domain.bizrq import GROUP, PLURAL, VERSION, Bizrq, read_bizrq
 from bizrq.domain.cash import amount_text
 from bizrq.domain.claims import Claim, ClaimError, Growth, parse_claim
 from bizrq.domain.leftovers import leftovers_of
+from bizrq.domain.probe import PROBE_KEY
 from bizrq.domain.quantity import ZERO
 from bizrq.domain.refusals import no_such_bizrq
 from bizrq.domain.resource_names import PODS, GpuResources, key_problem
@@ -67,6 +69,10 @@ class BizrqReviews:
             return forbidden(f"{resource.resource}.{resource.group} is not reviewed here; only {PLURAL}.{GROUP} is")
         old = None if request.old_object is None else read_bizrq(request.old_object)
         new = None if request.object is None else _read_new(request.object)
+        verdict = await self._decided(old, new, request, deadline)
+        return replace(verdict, probe=request.dry_run and new is not None and PROBE_KEY in new.hard)
+
+    async def _decided(self, old: Bizrq | None, new: Bizrq | None, request: Request, deadline: float) -> Verdict:
         match request.operation:
             case "CREATE" if new is not None:
                 return await self._create(new, request, deadline)

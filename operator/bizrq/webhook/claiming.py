@@ -20,9 +20,9 @@ Look = Callable[[], Awaitable[tuple[str, int] | None]]
 """Reads the object of a request live: its UID and resourceVersion, None where there is none."""
 
 
-def forbidden(message: str) -> Verdict:
-    """Refuse as a quota refuses [A2]."""
-    return Verdict.deny(403, "Forbidden", message)
+def forbidden(message: str, *, bizrq: str = "", keys: tuple[str, ...] = ()) -> Verdict:
+    """Refuse as a quota refuses [A2]; ``keys`` are those of ``bizrq`` that are to blame, where it is its quota."""
+    return replace(Verdict.deny(403, "Forbidden", message), bizrq=bizrq, keys=keys)
 
 
 def invalid(message: str) -> Verdict:
@@ -50,8 +50,8 @@ class Claiming:
         match answer:
             case Granted(warnings):
                 return Verdict.allow(*warnings)
-            case Refused(message):
-                return forbidden(message)
+            case Refused(message, keys):
+                return forbidden(message, bizrq=bizrq, keys=keys)
             case Again(message):
                 return Verdict.try_again(message, _AGAIN_SECONDS)
             case Missing():

@@ -10,22 +10,21 @@ from __future__ import annotations
 import logging
 import textwrap
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from bizrq.cluster.errors import ClusterError
 from bizrq.domain.bizrq import GROUP
+from bizrq.domain.refusals import NOT_ENFORCED
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.settings import Mode
 from bizrq.webhook.review import Request, Verdict
 from bizrq.webhook.short_cache import ShortCache
 
-__all__ = ["MODE_LABEL", "NOT_ENFORCED", "Modes", "as_warnings"]
+__all__ = ["MODE_LABEL", "Modes", "as_warnings"]
 
 MODE_LABEL: Final = f"{GROUP}/mode"
 """The label of a namespace that overrides ``--mode``."""
-
-NOT_ENFORCED: Final = "not enforced, would be refused: "
-"""How such a warning begins."""
 
 _SECONDS: Final = 5.0
 """How long a new label may take to hold."""
@@ -70,8 +69,10 @@ class Modes:
         return verdict if verdict.allowed or mode is Mode.ENFORCE else self._softened(route, verdict)
 
     def _softened(self, route: str, verdict: Verdict) -> Verdict:
-        self._metrics.reviews_warned.labels(route, "again" if verdict.retry_after else "refused").inc()
-        return Verdict.allow(*verdict.warnings, *as_warnings(NOT_ENFORCED + verdict.message))
+        if not verdict.probe:
+            self._metrics.reviews_warned.labels(route, "again" if verdict.retry_after else "refused").inc()
+        allowed = Verdict.allow(*verdict.warnings, *as_warnings(NOT_ENFORCED + verdict.message))
+        return replace(allowed, probe=verdict.probe)
 
     async def _mode(self, namespace: str) -> Mode:
         if not namespace:

@@ -6,7 +6,7 @@ The form is that of admission.k8s.io/v1. Fields that nobody here asks for are sk
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self, final
 
 import msgspec
@@ -124,6 +124,12 @@ class Verdict:
     """Shown by kubectl whether allowed or not."""
     retry_after: int = 0
     """Seconds after which kubectl and client-go ask again by themselves; 0: they do not."""
+    bizrq: str = field(default="", compare=False)
+    """The bizrq whose quota was too small for it, which exists; "" where it is none. Not answered, only counted."""
+    keys: tuple[str, ...] = field(default=(), compare=False)
+    """Those of its keys that are to blame."""
+    probe: bool = field(default=False, compare=False)
+    """Nobody wanted this: the controller looks whether the webhook is asked."""
 
     @classmethod
     def allow(cls, *warnings: str) -> Self:

@@ -27,6 +27,7 @@ from bizrq.observability.health import HealthServer
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.settings import WebhookSettings
 from bizrq.webhook.policy import Policy
+from bizrq.webhook.refusal_counts import RefusalCounts
 from bizrq.webhook.routes import routes_over
 from bizrq.webhook.server import AdmissionServer, Handler
 from bizrq.webhook.tls import Certificate
@@ -37,7 +38,8 @@ from bizrq.workloads.registry import load_kinds
 __all__ = ["MakeRoutes", "Webhook", "run_webhook"]
 
 MakeRoutes = Callable[
-    [ApiStore, ApiReads, tuple[Kind, ...], GpuResources, Clock, WebhookMetrics, Policy], Mapping[str, Handler]
+    [ApiStore, ApiReads, tuple[Kind, ...], GpuResources, Clock, WebhookMetrics, Policy, RefusalCounts],
+    Mapping[str, Handler],
 ]
 
 _POLL_SECONDS: Final = 5.0
@@ -78,6 +80,7 @@ class Webhook:
         self._settings, self._kinds, self._credentials, self._clock = settings, kinds, credentials, clock
         self._make_routes = make_routes
         self._metrics = WebhookMetrics()
+        self._refusals = RefusalCounts(self._metrics)
         self._certificate = Certificate(settings.cert_file, settings.key_file, settings.client_ca_file)
         self._tokens = PathTokens(settings.path_token_file) if settings.path_token_file else None
         self._files = (self._certificate, *((self._tokens,) if self._tokens is not None else ()))
@@ -92,17 +95,19 @@ class Webhook:
             self._wire(client)
             await self._health.start()
             serving = asyncio.create_task(self._serve(), name="serve")
+            counting = asyncio.create_task(self._refusals.run(ApiReads(client)), name="refusals")
             stopped = asyncio.create_task(stop.wait(), name="signal")
+            tasks = (serving, counting, stopped)
             try:
-                await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if self._server.ready() is None:
                     log.info("draining for %g s", self._settings.drain_seconds)
                     await self._server.drain(self._settings.drain_seconds)
             finally:
                 log.info("stopping")
-                for task in (serving, stopped):
+                for task in tasks:
                     task.cancel()
-                results = await asyncio.gather(serving, stopped, return_exceptions=True)
+                results = await asyncio.gather(*tasks, return_exceptions=True)
                 await self._health.stop()
             for result in results:
                 if isinstance(result, Exception):
@@ -120,7 +125,9 @@ class Webhook:
         )
         self._server = AdmissionServer(
             settings.port,
-            self._make_routes(ApiStore(client), reads, self._kinds, settings.gpus, self._clock, metrics, policy),
+            self._make_routes(
+                ApiStore(client), reads, self._kinds, settings.gpus, self._clock, metrics, policy, self._refusals
+            ),
             self._tokens.accept if self._tokens is not None else lambda _: False,
             self._certificate.context,
             metrics,
@@ -131,6 +138,7 @@ class Webhook:
             metrics.registry,
             live={"loop": lambda: None},
             ready={"reviews": lambda: self._lacks() or self._server.ready()},
+            collect=lambda: metrics.certificate_expiry.set(self._certificate.not_after),
         )
 
     async def _serve(self) -> None:

@@ -54,6 +54,8 @@ _BACKLOG: Final = 1024
 """The API server opens a connection for each of its parallel requests."""
 
 _VERDICTS: Final = ("allowed", "refused", "again")
+_PROBED: Final = "probed"
+"""Whatever the verdict was: nobody wanted anything."""
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -253,6 +255,8 @@ async def _body(request: web.BaseRequest, deadline: float) -> bytes:
 
 def _label(verdict: Verdict) -> str:
     allowed, refused, again = _VERDICTS
+    if verdict.probe:
+        return _PROBED
     if verdict.allowed:
         return allowed
     return again if verdict.retry_after else refused

@@ -7,17 +7,28 @@ content of the files makes a context of its own, and connections that begin afte
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import ssl
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bizrq.webhook.files import Held
+from bizrq.webhook.validity import not_after
 
 __all__ = ["Certificate"]
 
 _PEM: Final = b"-----BEGIN "
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What was made of the files."""
+
+    context: ssl.SSLContext
+    not_after: int
 
 
 class Certificate:
@@ -31,6 +42,11 @@ class Certificate:
         """For a server. It has no certificate itself, and hands each connection to the newest context."""
         self.context.sni_callback = self._hand_on
 
+    @property
+    def not_after(self) -> float:
+        """The instant at which the certificate that is shown ends, in seconds since 1970; NaN while there is none."""
+        return self._held.value.not_after if self._held.value is not None else math.nan
+
     def refresh(self) -> None:
         """Read the files again if they changed."""
         self._held.refresh()
@@ -43,7 +59,7 @@ class Certificate:
     def _hand_on(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         # OpenSSL calls this for every ClientHello, also where the client names no server.
         if self._held.value is not None:  # else the handshake fails for want of a certificate
-            connection.context = self._held.value
+            connection.context = self._held.value.context
 
 
 def _context(*, clients: bool) -> ssl.SSLContext:
@@ -56,7 +72,7 @@ def _context(*, clients: bool) -> ssl.SSLContext:
     return context
 
 
-def _make(contents: Sequence[bytes]) -> ssl.SSLContext:
+def _make(contents: Sequence[bytes]) -> _Shown:
     certificate, key, *authorities = contents
     context = _context(clients=bool(authorities))
     for name, content in zip(("certificate", "key", "client authority"), contents, strict=False):
@@ -76,7 +92,7 @@ def _make(contents: Sequence[bytes]) -> ssl.SSLContext:
     except ssl.SSLError as error:
         msg = f"the client authority is broken: {error}"
         raise ValueError(msg) from error
-    return context
+    return _Shown(context, not_after(certificate))
 
 
 @contextlib.contextmanager

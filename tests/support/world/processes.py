@@ -19,6 +19,7 @@ from bizrq.webhook.routes import routes_over
 from tests.support.cas_store import StoreReads
 from tests.support.clocks import HandClock
 from tests.support.controller import Controller
+from tests.support.world.invariants import Violation
 from tests.support.world.loop import Gate, HandLoop
 from tests.support.world.storage import Lists, Storage, is_bizrq
 
@@ -189,3 +190,5 @@ class Watcher(Controller):
                 error = task.exception()
                 if error is not None and not isinstance(error, ClusterError | ViewTooOldError):
                     raise error
+        if told := dict(self.metrics.bizrqs.over):
+            raise Violation(f"O1: more was let in than admission can have let in, it is told: {told}")

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bizrq.domain.calendars import CashPeriod, Every
 from bizrq.domain.cash import HOUR, Books, Seen
+from bizrq.domain.periods import Period, State
 from bizrq.domain.quantity import ZERO, Quantity
 from bizrq.domain.resource_names import GpuResources
 from bizrq.domain.status import Counted, NotReady, has_news, new_status, summary
@@ -321,7 +323,10 @@ def test_over_quota_names_what_is_above_hard(own: dict[str, str], children: dict
     """[T5]."""
     status, reason, message = conditions_of(TEAM, counted(own, children=children))["OverQuota"]
     assert (status, reason) == ("True", "UsedAboveHard")
-    assert message.endswith(over)
+    assert message == (
+        f"more is used than hard allows: {over}; what runs goes on, and nothing that needs more of it is admitted "
+        "until less is used or hard is raised"
+    )
 
 
 def test_a_message_names_ten_keys_and_says_how_many_more_there_are() -> None:
@@ -330,7 +335,7 @@ def test_a_message_names_ten_keys_and_says_how_many_more_there_are() -> None:
     team = bizrq(hard=dict.fromkeys(keys, "1"))
     message = conditions_of(team, counted(dict.fromkeys(keys, "2")))["OverQuota"][2]
     assert [key in message for key in keys] == [True] * 10 + [False] * 2
-    assert message.endswith(" and 2 more keys")
+    assert " and 2 more keys; " in message
 
 
 def test_hours_above_their_budget_are_exhausted_and_not_over_quota() -> None:
@@ -361,7 +366,17 @@ def test_an_exhausted_budget_is_named_with_its_hours() -> None:
     team = bizrq(hard={"cash/limits.cpu": "100", "cash/limits.memory": "1Ti"})
     status, reason, message = conditions_of(team, counted(books=core_hours("100.5")))["CashExhausted"]
     assert (status, reason) == ("True", "BudgetSpent")
-    assert message.endswith(": cash/limits.cpu 100.5 of 100")
+    assert message == (
+        "no hours are left: cash/limits.cpu 100.5 of 100; what runs goes on and is paid for, and nothing that needs "
+        "more of it is admitted until the budget is raised"
+    )
+
+
+def test_a_budget_of_a_period_says_when_it_is_granted_anew() -> None:
+    """[C9] so that people know whether to wait or to ask."""
+    day = State(Period(NOW - 60, NOW + 86_400), CashPeriod(Every.DAY, "Asia/Shanghai"))
+    message = conditions_of(TEAM, dataclasses.replace(counted(books=core_hours("10")), period=day))["CashExhausted"][2]
+    assert message.endswith(" until hours are granted anew at 2026-01-06T18:00:00+08:00 or the budget is raised")
 
 
 def test_without_a_budget_nothing_is_exhausted() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bizrq.domain.times import instant, timestamp
+from bizrq.domain.times import instant, micro_timestamp, timestamp
 from tests.support.build import NOW
 
 
@@ -57,3 +57,11 @@ def test_zones_are_only_another_way_of_writing(moment: datetime.datetime, minute
     zone = datetime.timezone(datetime.timedelta(minutes=minutes))
     aware = moment.replace(tzinfo=datetime.UTC)
     assert instant(aware.astimezone(zone).isoformat()) == int(aware.timestamp())
+
+
+@given(st.integers(0, 253_370_764_799_999))
+def test_a_micro_time_has_the_milliseconds(milliseconds: int) -> None:
+    text = micro_timestamp(milliseconds)
+    assert instant(text) == milliseconds // 1000
+    assert text.endswith(f".{milliseconds % 1000:03d}000Z")
+    assert len(text) == len("2026-01-05T10:00:00.123000Z")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.quantity import ZERO
-from bizrq.domain.tree import circle_above, missing_keys, taken, taken_by_all
+from bizrq.domain.tree import circle_above, missing_keys, root_of, taken, taken_by_all
 from tests.support.build import bizrq, read, texts
 
 
@@ -128,3 +128,12 @@ def test_a_walk_up_any_tree_ends_and_finds_the_circles(parents: dict[str, str]) 
             walked.add(above)
             above = parents[above]
         assert bool(circle_above(each, bizrqs.get)) is (above in walked)
+
+
+def test_the_root_of_a_tree_is_the_topmost_that_is_there() -> None:
+    """[T1] in a circle there is none."""
+    known = {name: read(bizrq(name, parent=parent)) for name, parent in (("a", None), ("b", "a"), ("c", "b"))}
+    assert [root_of(known[name], known.get) for name in "abc"] == ["a", "a", "a"]
+    assert root_of(known["c"], {"b": known["b"]}.get) == "b"
+    circle = {name: read(bizrq(name, parent=parent)) for name, parent in (("x", "y"), ("y", "x"), ("z", "x"))}
+    assert [root_of(circle[name], circle.get) for name in "xyz"] == ["", "", ""]

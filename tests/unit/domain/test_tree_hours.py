@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.quantity import Quantity
-from bizrq.domain.tree_hours import Children, exhausted_from, taken_hours, used_hours
+from bizrq.domain.tree_hours import Children, exhausted_from, spent_now, taken_hours, used_hours, used_up_from
 from tests.support.build import NOW, bizrq, read
 
 CPU = "limits.cpu"
@@ -88,6 +88,27 @@ def test_its_hours_are_gone_at_the_first_second_at_which_all_of_the_budget_is_us
     assert exhausted_from(top, NOW + since, NOW + since + horizon, children) == expected
 
 
+@given(trees(), st.integers(0, 900))
+def test_what_is_spent_now_is_what_used_grows_by(tree: Tree, since: int) -> None:
+    """[T6] over the next hour, unless a child uses up its own budget meanwhile: then it is more."""
+    top, children = grown(tree)
+    now = NOW + since
+    risen = used_hours(top, CPU, now + 3600, children) - used_hours(top, CPU, now, children)
+    below = [*children("top"), *(kid for child in children("top") for kid in children(child.name))]
+    rounded = 3600 * len(below)  # each of what they take is in whole thousandths of an hour
+    assert spent_now(top, CPU, now, children) * 3600 <= risen + rounded
+    if not any(
+        used_up_from(each, f"cash/{CPU}", now, now + 3600, children) or _shows_more(each, now, children)
+        for each in below
+    ):
+        assert abs(spent_now(top, CPU, now, children) * 3600 - risen) <= rounded
+
+
+def _shows_more(child: Bizrq, now: int, children: Children) -> bool:
+    """Whether the status of a child says more than it has used by now."""
+    return child.used[f"cash/{CPU}"].nano * 3600 // 10**6 > used_hours(child, CPU, now, children)
+
+
 def test_a_child_that_overruns_its_budget_spends_that_of_its_parent() -> None:
     """[T6, C8] at every level: nothing is written, time alone does it."""
     grandchild = Tree(1000, ledger=HOUR, rate=4000)
@@ -149,3 +170,11 @@ def test_over_an_edge_a_child_takes_its_budget_anew() -> None:
     )  # fmt: skip
     assert taken_hours(child, NOW + 599, lambda _: [])[f"cash/{CPU}"] > Quantity.of(5)
     assert taken_hours(child, NOW + 600, lambda _: []) == {f"cash/{CPU}": Quantity.of(2)}
+
+
+def test_each_budget_is_used_up_at_a_time_of_its_own() -> None:
+    """[C8]"""
+    cash = {"ledger": {CPU: "0", "cpu": "0"}, "rate": {CPU: "1", "cpu": "1"}}
+    top = read(bizrq(hard={f"cash/{CPU}": "1", "cash/cpu": "500m"}, reconciled=NOW, cash=cash))
+    assert [used_up_from(top, key, NOW, NOW + 9999, lambda _: []) for key in top.hard] == [NOW + 3600, NOW + 1800]
+    assert used_up_from(top, "cash/cpu", NOW + 1800, NOW + 9999, lambda _: []) is None, "it is already"
