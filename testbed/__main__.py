@@ -91,6 +91,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="further arguments of `bizrq webhook`, likewise",
     )
     up.add_argument("--durable", action="store_true", help="etcd syncs to disk, as it must where the machine may stop")
+    up.add_argument("--audited", action="store_true", help="write down in DIR/audit what bizrq asks the API server for")
 
     down = commands.add_parser(
         "down",
@@ -173,6 +174,7 @@ def _up(arguments: argparse.Namespace) -> int:
                 count=arguments.nodes,
                 owner=arguments.owner_pid,
                 durable=arguments.durable,
+                audited=arguments.audited,
                 pieces=arguments.pieces,
                 operator_args=arguments.operator_args,
                 webhook_args=arguments.webhook_args,

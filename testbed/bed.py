@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed import (
+    audit,
     build,
     control,
     controlplane,
@@ -101,13 +102,14 @@ def up(
     images: Mapping[str, Path] | None = None,
     owner: int | None = None,
     durable: bool = False,
+    audited: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Bring up a test bed and return its description, the line that the command prints.
 
     ``pieces`` is what runs beside the control plane, of PIECES; ``owner`` is the process that it must not outlive;
-    ``durable`` makes etcd sync to disk. ``images`` is for the agent: the folder of each image; None: an image of this
-    checkout. Raises BedError; nothing runs then.
+    ``durable`` makes etcd sync to disk; ``audited`` writes down what bizrq asks for: see `audit`. ``images`` is for the
+    agent: the folder of each image; None: an image of this checkout. Raises BedError; nothing runs then.
     """
     progress = progress or Progress()
     start = time.monotonic()
@@ -122,7 +124,7 @@ def up(
     control.start_supervisor(state, os.getpid())
     try:
         bed = Bed(state, folders, progress)
-        _start_api_server(bed, durable=durable)
+        _start_api_server(bed, durable=durable, audited=audited)
         _start_controllers(bed, count)
         _start_agent(bed, pieces, images)
         _start_pieces(bed, pieces, operator_args, webhook_args)
@@ -136,15 +138,16 @@ def up(
     return description
 
 
-def _start_api_server(bed: Bed, *, durable: bool) -> None:
+def _start_api_server(bed: Bed, *, durable: bool, audited: bool) -> None:
     state = bed.state
     bed.tokens = identities.make_tokens(state)
     servers.start(state, "etcd", controlplane.etcd(bed.program("etcd", "etcd"), durable=durable))
     program = bed.program("kubernetes", "kube-apiserver")
+    more = audit.switch_on(state) if audited else []
     attempt = 1
     while True:
         bed.port = ports.free_port()
-        server = servers.start(state, "apiserver", controlplane.apiserver(program, bed.port, identities.TOKENS))
+        server = servers.start(state, "apiserver", controlplane.apiserver(program, bed.port, identities.TOKENS, more))
         try:
             _wait_for_api_server(bed)
             break

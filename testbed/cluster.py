@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbed import bed, control, node_agent, operator_process, servers, webhooks
+from testbed import audit, bed, control, node_agent, operator_process, servers, webhooks
 from testbed.errors import KubectlFailed
 from testbed.kubectl import Kubectl
 from testbed.nodes import DEFAULT_NODES
@@ -46,6 +46,7 @@ class Cluster:
         webhook_args: Sequence[str] = (),
         images: Mapping[str, Path] | None = None,
         durable: bool = False,
+        audited: bool = False,
         owner: int | None = None,
     ) -> None:
         """``state`` is a folder of its own, a temporary one by default; ``pieces`` is what ``--with`` takes.
@@ -59,7 +60,7 @@ class Cluster:
         self._operator_args = operator_args
         self._webhook_args = webhook_args
         self._images = images
-        self._durable = durable
+        self._durable, self._audited = durable, audited
         self._owner = owner or os.getpid()
         self._operators = 0
         self.description: dict[str, Any] = {}
@@ -73,6 +74,7 @@ class Cluster:
             count=self._nodes,
             owner=self._owner,
             durable=self._durable,
+            audited=self._audited,
             pieces=self._pieces,
             operator_args=self._operator_args,
             webhook_args=self._webhook_args,
@@ -114,6 +116,10 @@ class Cluster:
     def kubeconfigs(self) -> dict[str, Path]:
         """The kubeconfig of each identity: admin, alice, bob, carol, bizrq-controller, ..."""
         return {name: Path(path) for name, path in self.description["kubeconfigs"].items()}
+
+    def audit(self) -> list[dict[str, Any]]:
+        """What bizrq has asked the API server for until now, where the test bed is ``audited``: see `testbed.audit`."""
+        return list(audit.read(self.state))
 
     @property
     def pids(self) -> dict[str, int]:

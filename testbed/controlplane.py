@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _CERTS = "certs"
@@ -39,8 +40,8 @@ def etcd(binary: Path, *, durable: bool) -> list[str]:
     ]
 
 
-def apiserver(binary: Path, port: int, tokens: str) -> list[str]:
-    """The API server on 127.0.0.1; it waits for etcd by itself."""
+def apiserver(binary: Path, port: int, tokens: str, more: Sequence[str] = ()) -> list[str]:
+    """The API server on 127.0.0.1, told ``more`` than it always is; it waits for etcd by itself."""
     return [
         str(binary),
         f"--etcd-servers={_ETCD_CLIENT}",
@@ -57,6 +58,7 @@ def apiserver(binary: Path, port: int, tokens: str) -> list[str]:
         "--disable-admission-plugins=ServiceAccount",  # pods need no token: nothing runs in them
         "--enable-aggregator-routing=true",  # webhooks by service: endpoints instead of cluster addresses
         "--allow-privileged=true",
+        *more,
     ]
 
 

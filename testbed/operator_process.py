@@ -1,4 +1,4 @@
-"""How does the bizrq operator get into a test bed: its CRDs, its rights, its process?"""
+"""How does the bizrq operator get into a test bed: its CRDs, its accounts and rights, its process?"""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from testbed import chart, metrics, servers
+from testbed import chart, identities, metrics, servers
 from testbed.control import ROOT
-from testbed.errors import NotAvailable
+from testbed.errors import BedError, NotAvailable
 from testbed.identities import NAMESPACE
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONTROLLER: Final = "bizrq-controller"  # its identity
 GRACE_SECONDS: Final = 15.0  # it lets go of its lease and finishes open requests
+_TOKEN_HOURS: Final = 365 * 24  # nobody renews it
 _CRDS: Final = "crds/*.yaml"
 _ENTRY: Final = ROOT / "operator" / "bizrq" / "__main__.py"
 
@@ -33,7 +34,9 @@ class Operator(servers.Server):
 
 
 def install(kubectl: Kubectl, workloads: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Apply the CRDs, and the rights that the chart gives, as administrator; again is fine.
+    """Apply the CRDs, the accounts and the rights that the chart gives them, as administrator; again is fine.
+
+    The API server gives each account a token, as it gives one to a pod; what runs keeps the one that it has.
 
     ``workloads`` are descriptions of kinds, as the chart's value of that name.
 
@@ -43,10 +46,19 @@ def install(kubectl: Kubectl, workloads: Sequence[Mapping[str, Any]] = ()) -> No
     if not crds:
         raise NotAvailable(f"this checkout has no {_CRDS}: the operator cannot be installed")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    objects = {"apiVersion": "v1", "kind": "List", "items": [namespace, *chart.rights(workloads)]}
+    accounts = [_account(each.name) for each in identities.ACCOUNTS]
+    objects = {"apiVersion": "v1", "kind": "List", "items": [namespace, *accounts, *chart.rights(workloads)]}
     kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(objects))
     kubectl("apply", "--server-side", *crds)
     kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)
+    for each in identities.ACCOUNTS:
+        token = kubectl("create", "token", each.name, f"--namespace={NAMESPACE}", f"--duration={_TOKEN_HOURS}h")
+        identities.write_account(kubectl.kubeconfigs, each.name, token.strip())
+
+
+def _account(name: str) -> dict[str, Any]:
+    """A service account, in case that the chart makes none for processes that run outside of the cluster."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
 
 
 def command() -> list[str]:
@@ -57,7 +69,12 @@ def command() -> list[str]:
 
 
 def environment(kubeconfig: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a process of bizrq finds in its environment: ours, and ``env`` in place of it."""
+    """What a process of bizrq finds in its environment: ours, and ``env`` in place of it.
+
+    Raises BedError for the kubeconfig of anybody but bizrq: whoever tries it as administrator learns nothing of rights.
+    """
+    if (user := identities.user_of(kubeconfig)) not in {each.name for each in identities.ACCOUNTS}:
+        raise BedError(f"{kubeconfig} is that of {user}: bizrq runs under its own accounts in a test bed")
     paths = [str(ROOT / "operator"), os.environ.get("PYTHONPATH", "")]
     return {
         "BIZRQ_DRAIN_SECONDS": "0",  # in a test bed nobody goes on sending to a webhook that is told to end

@@ -7,6 +7,7 @@ testbed.json    the line that ``up`` printed
 kubeconfig      the admin's; kubeconfigs/ has the others
 agent/          what the node agent is told, and the volumes of its pods
 webhooks/       a folder for each start of webhooks: the token of their path, their certificates
+audit/          what is audited, where it is, and the log of it
 logs/           one file a process; the only thing that can outlive ``down``
 """
 
@@ -30,8 +31,8 @@ DESCRIPTION = "testbed.json"
 LOGS = "logs"
 TARGETS = "targets"
 WEBHOOKS = "webhooks"
-AGENT = "agent"
-_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS, AGENT)
+AGENT, AUDIT = "agent", "audit"
+_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS, AGENT, AUDIT)
 _KNOWN = frozenset(
     {
         LOCK,

@@ -151,7 +151,13 @@ def test_the_schema_knows_every_value_and_values_yaml_shows_every_name_of_the_sc
     reference = re.compile(r'"\$ref": "#/definitions/(\w+)"')
     text = reference.sub(lambda found: json.dumps(definitions[found[1]])[1:-1], json.dumps(schema))
     known, written = set(_paths(json.loads(text))), set(shown(values))
-    free = {("podSecurityContext",), ("controller", "resources"), ("webhook", "resources")}
+    free = {
+        ("podSecurityContext",),
+        ("controller", "resources"),
+        ("webhook", "resources"),
+        ("dashboards", "labels"),
+        ("dashboards", "annotations"),
+    }
     assert {path for path in written if not any(path[: len(each)] == each for each in free)} <= known
     hidden = {("global",), ("controller", "resources", "claims"), ("webhook", "resources", "claims")}
     empty = {path for path in written if not _at(values, path)}

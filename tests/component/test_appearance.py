@@ -34,12 +34,16 @@ class Reads:
         self.away = False
         self.looks = 0
         self.defined = {WIDGETS.id}
+        self.unpublished = set()
 
     async def serves(self, resource):
         self.looks += 1
         if self.away:
             raise Unavailable("away")
         return resource.id in self.served
+
+    async def is_published(self, resource):
+        return resource.id not in self.unpublished
 
     async def is_defined(self, resource):
         return resource.id in self.defined
@@ -70,6 +74,38 @@ async def test_a_kind_that_is_defined_is_told_of_once_it_is_served(world):  # [R
     assert told == [], "it is not served yet"
     reads.served.add(WIDGETS.id)
     await until(lambda: told == [["jobs.batch", "widgets.example.com"]])
+
+
+async def test_a_kind_that_is_served_is_told_of_once_discovery_tells_of_it(world):  # [R1]
+    """Kopf would not find it before, and never look again."""
+    definitions, reads, told = world
+    reads.unpublished.add(WIDGETS.id)
+    reads.served.add(WIDGETS.id)
+    definitions.changed(definition("widgets.example.com"), 0)
+    looks = reads.looks
+    await until(lambda: reads.looks > looks + 2)
+    assert told == []
+    reads.unpublished.clear()
+    await until(lambda: told == [["jobs.batch", "widgets.example.com"]])
+
+
+async def test_what_there_is_at_the_start_is_known_once_it_was_looked_for():
+    """What discovery does not tell of then is told of later: nothing comes unnoticed in between."""
+    reads, told = Reads(), []
+    reads.served.add(WIDGETS.id)
+    reads.unpublished.add(WIDGETS.id)
+
+    async def changed():
+        told.append(sorted(reads.served - reads.unpublished))
+
+    watch = Appearance({WIDGETS, JOBS}, reads, changed, seconds=0.1)
+    task = asyncio.create_task(watch.run())
+    await asyncio.wait_for(watch.looked.wait(), 5)
+    assert told == []
+    reads.unpublished.clear()
+    await until(lambda: told == [["jobs.batch", "widgets.example.com"]])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_kind_that_is_defined_in_other_versions_only_is_not_waited_for(monkeypatch):

@@ -117,10 +117,19 @@ async def test_where_nothing_can_be_found_out_the_last_finding_stands_for_a_minu
     assert caplog.messages == [f"whether the webhook is asked could not be found out: {error}"]
 
 
-async def test_a_bizrq_that_goes_at_that_moment_is_no_answer_and_the_next_one_is_asked(enforcement, server):
-    server.answer = {"team": NotFound("gone"), "other": REFUSED}
+@pytest.mark.parametrize("error", [NotFound("404 gone"), Invalid("422 spec.hard: the schema has changed")])
+async def test_a_bizrq_that_cannot_be_tried_is_no_answer_and_the_next_one_is(enforcement, server, error):
+    """It goes at that moment, or is of an older form."""
+    server.answer = {"team": error, "other": REFUSED}
     await enforcement.look()
     assert (server.tried, enforcement.active) == (["team", "other"], True)
+
+
+async def test_only_some_are_tried_at_a_time(enforcement, server):
+    enforcement.bizrqs *= 5
+    server.answer = NotFound("404 gone")
+    await enforcement.look()
+    assert (len(server.tried), enforcement.active) == (3, None)
 
 
 async def test_without_a_bizrq_the_configuration_tells(enforcement, server):

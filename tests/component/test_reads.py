@@ -153,6 +153,41 @@ async def test_what_the_api_server_does_not_serve_is_not_there(server, live):
         await live.serves(widgets)
 
 
+@pytest.mark.parametrize(
+    ("groups", "resources", "published"),
+    [
+        pytest.param({"example.com": ["v1"]}, ["gadgets", "widgets"], True, id="it is listed"),
+        pytest.param({}, ["widgets"], False, id="its group is not listed yet"),
+        pytest.param({"example.com": ["v2"]}, ["widgets"], False, id="in another version"),
+        pytest.param({"example.com": ["v1"]}, ["gadgets"], False, id="others of its group are"),
+        pytest.param({"example.com": ["v1"]}, None, False, id="its group has no list yet"),
+    ],
+)
+async def test_a_kind_is_published_where_discovery_lists_its_group_and_itself(
+    server, live, monkeypatch, groups, resources, published
+):
+    async def get_object(path, **_):
+        if path == "/apis":
+            versions = {name: [{"version": each} for each in listed] for name, listed in groups.items()}
+            return {"groups": [{"name": name, "versions": each} for name, each in versions.items()]}
+        assert path == "/apis/example.com/v1"
+        if resources is None:
+            raise NotFound(path)
+        return {"resources": [{"name": name} for name in resources]}
+
+    monkeypatch.setattr(server, "get_object", get_object)
+    assert await live.is_published(Resource("example.com", "v1", "widgets", "Widget")) == published
+
+
+async def test_a_kind_of_the_core_has_no_group_to_be_listed(server, live, monkeypatch):
+    async def get_object(path, **_):
+        assert path == "/api/v1"
+        return {"resources": [{"name": "pods"}]}
+
+    monkeypatch.setattr(server, "get_object", get_object)
+    assert await live.is_published(Resource("", "v1", "pods", "Pod"))
+
+
 # --- what may own pods -----------------------------------------------------------------------------------------------
 
 

@@ -332,6 +332,7 @@ def test_reading_comes_with_view_and_using_and_granting_with_none_of_the_usual_r
 
 
 def test_nobody_without_rights_may_change_the_configuration(cluster):
+    operator_process.install(cluster.kubectl)
     made = json.dumps(chart.configuration({"webhook": {"pathToken": TOKEN}}))
     for user in ("alice", "bizrq-controller", "bizrq-webhook"):
         with pytest.raises(KubectlFailed, match="forbidden"):

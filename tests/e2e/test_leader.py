@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 import time
 
 import pytest
@@ -17,11 +19,18 @@ from testbed.identities import NAMESPACE
 from tests.support.bizrqs import ONE_CORE, bizrq, labels_for, tree
 from tests.support.fault_proxy import FaultProxy, Rule
 from tests.support.kube import deployment, wait_until
+from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.e2e
 
 HANDED_OVER = 3.0
 """Seconds within which the other one leads, once the leader lets go."""
+
+TAKEN_OVER = 20.0
+"""Seconds within which it leads once the leader was killed.
+
+Both look every 2.4 s at most: the last renewal is seen that much later, and so is it that it stood still for 15 s.
+"""
 
 
 class Pair:
@@ -140,8 +149,7 @@ def test_a_leader_that_is_told_to_end_hands_over_at_once(pair, leader, standby, 
 
 def test_a_killed_leader_is_followed_once_its_lease_has_stood_still(pair, leader, standby, group, web):
     leader.kill9()
-    # Both look every 2 s or a little more: the last renewal is seen that much later, and so is it that it stands still.
-    pair.until_leads(standby, LEASE_SECONDS + 5 + HANDED_OVER)
+    pair.until_leads(standby, TAKEN_OVER)
     web(4)
 
 
@@ -151,21 +159,70 @@ def test_the_last_controller_lets_go_so_that_the_next_start_leads_at_once(pair, 
     pair.until_leads(pair.start(), HANDED_OVER)
 
 
-def test_a_paused_leader_that_comes_back_stands_by(pair, leader, standby, group, web):
-    """[R4] It knows before it writes on; were it to write, it would conflict or count anew."""
-    leader.pause()
-    pair.until_leads(standby, LEASE_SECONDS + HANDED_OVER)
-    web(9)
-    second = process_of(group)
-    leader.resume()
-    web(6)  # what the first one missed, and this, comes to its watches now
-    wait_until(lambda: not pair.leads(leader), "it has noticed")
-    before = pair.writes(leader)
-    web(8)
-    assert pair.writes(leader) == before
-    assert process_of(group) == second
-    assert pair.leads(standby)
-    assert group.used("limits.cpu") == "8"
+@pytest.fixture
+def proxy(cluster, tmp_path):
+    """Between both controllers and the API server."""
+    operator_process.install(cluster.kubectl)
+    with FaultProxy(cluster.kubeconfigs["bizrq-controller"], tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def old_and_new(cluster, pair, proxy, tmp_path):
+    """The one that leads, and the one that stands by."""
+    both = []
+    for name in ("old", "new"):
+        made = operator_process.start(
+            cluster.state,
+            proxy.kubeconfig,
+            f"{name}-{tmp_path.name}",
+            ["--resync-seconds=5", f"--lease-namespace={NAMESPACE}"],
+        )
+        pair.running.append(made)
+        both.append(made)
+        pair.until_leads(both[0], 10)
+    return both
+
+
+@pytest.mark.parametrize(("first", "then"), [("new", "old"), ("old", "new")], ids=["late", "in between"])
+def test_a_write_of_a_paused_leader_that_comes_late_does_no_harm(
+    admin, cluster, pair, proxy, old_and_new, group, web, namespace, first, then
+):
+    """[C4, R4] It is held on its way, while its sender is stopped and the other one leads.
+
+    Once the other one has written, it conflicts. Before, it is taken, and the other one counts anew.
+    """
+    old, new = old_and_new
+    uid = cluster.kubectl("get", "deployment/web", f"--namespace={namespace}", "--output=jsonpath={.metadata.uid}")
+    pass_on = {name: threading.Event() for name in ("old", "new")}
+    writes = {name: Rule(f"/{group.name}/status", held=event) for name, event in pass_on.items()}
+    with Recorder(admin) as recorder:
+        with proxy.spoil(*writes.values()):
+            cluster.kubectl("scale", "deployment/web", "--replicas=5", f"--namespace={namespace}")
+            wait_until(lambda: writes["old"].hits, "the leader writes")
+            old.pause()
+            pair.until_leads(new, TAKEN_OVER)
+            wait_until(lambda: writes["new"].hits, "the other one writes")
+            for each in (first, then):
+                pass_on[each].set()
+                wait_until(functools.partial(getattr, writes[each], "answered"), f"that of the {each} one is answered")
+        assert (writes[first].answered, writes[then].answered) == ([200], [409])
+        wait_until(lambda: group.used("limits.cpu") == "5", "what is there is counted")
+        web(9)
+        second = process_of(group)
+        old.resume()
+        web(6)  # what the old one missed, and this, comes to its watches now
+        wait_until(lambda: not pair.leads(old), "it has noticed")
+        before = pair.writes(old)
+        web(8)
+        assert pair.writes(old) == before
+        assert process_of(group) == second
+        assert pair.leads(new)
+        web(0)
+        wait_until(lambda: recorder.saw_all_go(namespace), "all pods are gone")
+        cost = recorder.cost({uid: {"limits.cpu": 1000}})
+        assert cost.pods >= 9
+        group.until_ledger_says(cost)
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"abort": True}], ids=["an error", "no answer"])

@@ -16,9 +16,9 @@ import pykube
 import pytest
 import requests
 
-from testbed import bed, build, ports
+from testbed import bed, build, operator_process, ports
 from testbed.cluster import Cluster
-from testbed.errors import KubectlFailed, ProcessDied
+from testbed.errors import BedError, KubectlFailed, ProcessDied
 from testbed.parts import PARTS
 from testbed.processes import Proc
 from testbed.progress import Progress
@@ -94,6 +94,13 @@ def test_nodes_have_the_promised_size(cluster: Cluster, admin: pykube.HTTPClient
         assert allocatable == {"cpu": "64", "memory": "256Gi", "pods": "250", "nvidia.com/gpu": "8"}
 
 
+@pytest.mark.parametrize("user", ["admin", "alice", "kwok"])
+def test_bizrq_is_started_under_its_own_accounts_only(cluster: Cluster, user: str) -> None:
+    """Whoever tries it as administrator learns nothing of its rights."""
+    with pytest.raises(BedError, match=f"is that of {user}: bizrq runs under its own accounts"):
+        operator_process.start(cluster.state, cluster.kubeconfigs[user], "somebody")
+
+
 @pytest.mark.parametrize("user", ["alice", "bob", "carol"])
 def test_an_ordinary_user_may_not_list_nodes(cluster: Cluster, user: str) -> None:
     with pytest.raises(KubectlFailed, match=rf'Forbidden.*User "{user}" cannot list resource "nodes"'):
@@ -101,6 +108,7 @@ def test_an_ordinary_user_may_not_list_nodes(cluster: Cluster, user: str) -> Non
 
 
 def test_the_operator_has_the_groups_of_its_service_account(cluster: Cluster) -> None:
+    operator_process.install(cluster.kubectl)
     said = json.loads(cluster.kubectl("auth", "whoami", "--output=json", user="bizrq-controller"))["status"]["userInfo"]
     assert said["username"] == "system:serviceaccount:bizrq-system:bizrq-controller"
     assert set(said["groups"]) == {

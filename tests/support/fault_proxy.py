@@ -23,6 +23,8 @@ from aiohttp import web
 
 __all__ = ["FaultProxy", "Rule"]
 
+_LOOK_SECONDS = 0.02
+
 
 @dataclass
 class Rule:
@@ -43,6 +45,10 @@ class Rule:
     """End the stream in the middle of its first line."""
     abort: bool = False
     """Close the connection without an answer."""
+    held: threading.Event | None = None
+    """Pass the request on once this is set, whether somebody still waits for the answer or not."""
+    answered: list[int] = field(default_factory=list)
+    """What the API server answered to requests that were held: HTTP statuses."""
     hits: int = field(default=0)
 
     def matches(self, request: web.Request) -> bool:
@@ -127,16 +133,20 @@ class FaultProxy:
                 return web.Response(body=json.dumps(rule.event).encode() + b"\n", content_type="application/json")
             if rule.cut:
                 return web.Response(body=b'{"type":"MODIFIED","object":{"kind":', content_type="application/json")
+            if rule.held is not None:
+                await request.read()  # the sender may be stopped before it is passed on
+                while not rule.held.is_set():  # noqa: ASYNC110  # it is set by another thread
+                    await asyncio.sleep(_LOOK_SECONDS)
         task = asyncio.current_task()
         assert task is not None
         if request.query.get("watch") == "true":
             self._streams.add(task)
         try:
-            return await self._forward(request)
+            return await self._forward(request, rule)
         finally:
             self._streams.discard(task)
 
-    async def _forward(self, request: web.Request) -> web.StreamResponse:
+    async def _forward(self, request: web.Request, rule: Rule | None) -> web.StreamResponse:
         drop = {"host", "content-length", "transfer-encoding", "connection"}
         headers = {name: value for name, value in request.headers.items() if name.lower() not in drop}
         async with self._session.request(
@@ -148,8 +158,10 @@ class FaultProxy:
         ) as answer:
             shown = {name: value for name, value in answer.headers.items() if name.lower() not in drop}
             response = web.StreamResponse(status=answer.status, headers=shown)
-            await response.prepare(request)
+            if rule is not None:
+                rule.answered.append(answer.status)
             with contextlib.suppress(ConnectionResetError):  # the client went first
+                await response.prepare(request)
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
                 await response.write_eof()

@@ -15,7 +15,7 @@ from bizrq.cluster.credentials import CredentialsError, load_credentials
 from bizrq.cluster.errors import ClusterError, Denied, NotFound
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import GROUP, VERSION
-from bizrq.webhook.modes import NOT_ENFORCED
+from bizrq.domain.refusals import NOT_ENFORCED
 
 __all__ = ["CheckError", "Server", "check", "try_refusal"]
 

@@ -197,6 +197,16 @@ class ApiReads:
             return False
         return True
 
+    async def is_published(self, resource: Resource) -> bool:
+        """Whether discovery tells of a resource: its group in the list of all, and itself in that of its group."""
+        if resource.group:
+            groups = (await self._client.get_object("/apis")).get("groups") or ()
+            versions = [each for group in groups if group["name"] == resource.group for each in group["versions"]]
+            if not any(each["version"] == resource.version for each in versions):
+                return False
+        listed = await self._get(resource.url.removesuffix(f"/{resource.resource}"))
+        return listed is not None and any(each["name"] == resource.resource for each in listed.get("resources") or ())
+
     async def is_defined(self, resource: Resource) -> bool:
         """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
         raw = await self._get(f"{DEFINITIONS_URL}/{resource.id}")

@@ -3,6 +3,9 @@
 Kinds may be described before they are installed. CRDs are watched; when that of a described kind comes or goes, it is
 waited for until the API server serves it, or does no more. Then kopf is started anew, since it looks for its resources
 only then, and everything is listed: the list of a new kind is taken over before anybody believes the figures [R4].
+
+Kopf finds resources by discovery, which may tell of a kind a moment later than the kind is served, on a busy API server
+some seconds. So a kind is not there before discovery tells of it: kopf would never watch it.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ log = logging.getLogger(__name__)
 class _Reads(Protocol):
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server has a resource."""
+
+    async def is_published(self, resource: Resource) -> bool:
+        """Whether discovery tells of a resource."""
 
     async def is_defined(self, resource: Resource) -> bool:
         """Whether a CRD defines a resource in this version, so that it is served, or is about to be."""
@@ -91,6 +97,8 @@ class Appearance:
         self._watched = {each.id for each in self._resources}
         self._some = asyncio.Event()
         self._there: frozenset[Resource] | None = None
+        self.looked = asyncio.Event()
+        """Set once it is known what there is: what comes later will be told of."""
         self.definitions = Definitions(self._defined)
         """The sink of the CRDs."""
 
@@ -114,7 +122,7 @@ class Appearance:
         """Until what is served is what is defined."""
         for _ in range(_PATIENCE):
             self._some.clear()
-            there = frozenset([each for each in self._resources if await self._reads.serves(each)])
+            there = frozenset([each for each in self._resources if await self._is_there(each)])
             before = self._there
             if before is not None and before != there:
                 come, gone = sorted(each.id for each in there - before), sorted(each.id for each in before - there)
@@ -123,8 +131,14 @@ class Appearance:
                 )
                 await self._tell()
             self._there = there
+            self.looked.set()
             absent = [each for each in self._resources if each.id in self.definitions and each not in there]
             waiting = [each for each in absent if await self._reads.is_defined(each)]
             if not waiting and not self._some.is_set():
                 return
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _is_there(self, resource: Resource) -> bool:
+        """Whether it can be listed, and watched by kopf; discovery is asked of a newcomer only."""
+        known = resource in (self._there or ())
+        return await self._reads.serves(resource) and (known or await self._reads.is_published(resource))

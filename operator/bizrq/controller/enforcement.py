@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from typing import Final
 
 from bizrq.clock import Clock
 from bizrq.cluster.admission import Admission
-from bizrq.cluster.errors import ClusterError, NotFound, Unavailable
+from bizrq.cluster.errors import ClusterError, Invalid, NotFound, Unavailable
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.enforcement import State, Verdict, accepted, answered, configured
 from bizrq.domain.probe import may_be_probed, probe
@@ -29,6 +30,9 @@ _JITTER: Final = 0.1
 
 _KEPT_SECONDS: Final = 60.0
 """How long the last finding stands while nothing can be found out."""
+
+_TRIES: Final = 3
+"""bizrqs that are tried at one look: one may be gone just now, or be of a form that a later schema does not change."""
 
 _BY_CONFIGURATION: Final = Verdict(State.ACTIVE, "it is configured; there is no bizrq to try it out on")
 
@@ -103,13 +107,14 @@ class Enforcement:
         return wrong or await self._probed()
 
     async def _probed(self) -> Verdict:
-        for bizrq in self._bizrqs():
-            if not may_be_probed(bizrq):
-                continue
+        verdict = _BY_CONFIGURATION
+        for bizrq in itertools.islice(filter(may_be_probed, self._bizrqs()), _TRIES):
             try:
                 return accepted(await self._admission.try_out(bizrq.name, probe()))
-            except NotFound:
-                continue  # deleted just now
+            except (Invalid, NotFound) as error:
+                verdict = answered(str(error), again=False)
+                if verdict.state is not State.UNKNOWN:
+                    break
             except ClusterError as error:
                 return answered(str(error), again=isinstance(error, Unavailable))
-        return _BY_CONFIGURATION
+        return verdict

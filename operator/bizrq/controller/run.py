@@ -282,9 +282,10 @@ class Controller:
                 group.create_task(self._certificates.run(), name="certificates")
             group.create_task(self._definitions.run(), name=_DEFINITIONS)
             group.create_task(self._appearance.run(), name="appearance")
-            group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._resync.run(), name="resync")
             group.create_task(self._enforcement.run(), name="enforcement")
+            await self._appearance.looked.wait()  # kopf must not miss what comes while it looks for its resources
+            group.create_task(self._kopf.run(), name="kopf")
 
     async def _kinds_changed(self) -> None:
         """The cluster has other kinds than before: watch and list these. Raises ``ClusterError``."""
