@@ -125,7 +125,7 @@ def slice_of(service: JSON, pod: Pod, address: str) -> JSON:
             {
                 "addresses": [address],
                 "conditions": {
-                    "ready": ready and not pod.terminating,
+                    "ready": (ready and not pod.terminating) or service["spec"].get("publishNotReadyAddresses", False),
                     "serving": ready,
                     "terminating": pod.terminating,
                 },

@@ -205,6 +205,7 @@ def test_another_controller_works_soon_after_the_leader_was_killed(cluster, rele
     create(cluster, paused("after", SPACE, ROOM, 3), "bob")
     wait_until(lambda: release.leader() not in {"", old}, "another one leads", TAKEOVER_SECONDS)
     wait_until(partial(says, groups[ROOM], before + 3), "it counts")
+    wait_until(lambda: release.metric("controller", "bizrq_enforcement_active") == [1], "it knows that all are asked")
 
 
 def test_helm_test_fails_and_says_why_where_no_webhook_answers(cluster, release):
@@ -212,6 +213,7 @@ def test_helm_test_fails_and_says_why_where_no_webhook_answers(cluster, release)
     wait_until(lambda: not release.get("pods", "--selector=app.kubernetes.io/component=webhook")["items"], "none", 60)
     with pytest.raises(HelmFailed, match=r"no pod of the webhook is ready"):
         release.helm("test")
+    wait_until(lambda: release.metric("controller", "bizrq_enforcement_active") == [0], "the metric says so, too")
     cluster.kubectl("scale", "deployment/bizrq-webhook", "--replicas=2", f"--namespace={NAMESPACE}")
     cluster.kubectl("rollout", "status", "deployment/bizrq-webhook", f"--namespace={NAMESPACE}", "--timeout=60s")
     release.helm("test")

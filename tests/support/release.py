@@ -7,11 +7,14 @@ import base64
 import contextlib
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import requests
 
 from testbed import chart, node_agent, statefolder
 from testbed.cluster import Cluster
@@ -63,6 +66,16 @@ class Release:
         """What the controller keeps for the webhook."""
         data = self.get("secret", "bizrq-webhook").get("data") or {}
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def metric(self, component: str, name: str) -> list[float]:
+        """The values that the pods of one process show of a metric without labels, asked by its Service."""
+        slices = self.get("endpointslices", f"--selector=kubernetes.io/service-name=bizrq-{component}-metrics")["items"]
+        found = []
+        for each in slices:
+            for end in each.get("endpoints") or ():
+                text = requests.get(f"http://{end['addresses'][0]}:{each['ports'][0]['port']}/metrics", timeout=5).text
+                found += [float(value) for value in re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)]
+        return found
 
     def leader(self) -> str:
         """The pod of the controller that works."""

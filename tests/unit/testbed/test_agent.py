@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from testbed.agent import files, status
+from testbed.agent.endpoints import slice_of
 from testbed.agent.fields import Unknown, environment, expanded, field
 from testbed.agent.kube import JSON
 from testbed.agent.settings import Settings
@@ -12,7 +16,7 @@ from testbed.agent.settings import Settings
 RUNS: JSON = {"running": {}}
 GOOD, BAD = ({"terminated": {"exitCode": code}} for code in (0, 1))
 WAITS: JSON = {"waiting": {}}
-POD = {
+POD: JSON = {
     "metadata": {"name": "it", "namespace": "here", "labels": {"a/b": "c"}},
     "spec": {"nodeName": "agent"},
     "status": {},
@@ -90,6 +94,35 @@ def test_variables_refer_to_fields_of_the_pod_and_to_variables_before_them():
 def test_a_field_that_is_no_text_is_refused(path):
     with pytest.raises(Unknown, match=path):
         field(POD, path)
+
+
+@pytest.mark.parametrize(
+    ("ready", "terminating", "all_of_them", "told"),
+    [
+        (True, False, False, (True, True, False)),
+        (False, False, False, (False, False, False)),
+        (True, True, False, (False, True, True)),
+        (False, False, True, (True, False, False)),
+    ],
+)
+def test_an_endpoint_is_ready_as_its_pod_is_unless_the_service_wants_all(ready, terminating, all_of_them, told):
+    pod: Any = SimpleNamespace(
+        obj={**POD, "metadata": {**POD["metadata"], "uid": "1"}},
+        status={"conditions": [{"type": "Ready", "status": str(ready)}]},
+        terminating=terminating,
+        ports={"https": 7, 443: 7},
+    )
+    service: JSON = {
+        "metadata": {"name": "s", "namespace": "here", "uid": "2"},
+        "spec": {
+            "ports": [{"name": "a", "port": 1, "targetPort": "https"}, {"name": "b", "port": 443}, {"port": 5}],
+            "publishNotReadyAddresses": all_of_them,
+        },
+    }
+    made = slice_of(service, pod, "192.0.2.9")
+    assert [(port["name"], port["port"]) for port in made["ports"]] == [("a", 7), ("b", 7)]
+    (end,) = made["endpoints"]
+    assert tuple(end["conditions"][name] for name in ("ready", "serving", "terminating")) == told
 
 
 def test_an_image_is_found_by_the_first_pattern_that_fits():
