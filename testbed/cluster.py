@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbed import audit, bed, control, node_agent, operator_process, servers, webhooks
+from testbed import audit, bed, control, metrics, node_agent, operator_process, servers, webhooks
 from testbed.errors import KubectlFailed
 from testbed.kubectl import Kubectl
 from testbed.nodes import DEFAULT_NODES
@@ -185,6 +185,10 @@ class Cluster:
         if install:
             operator_process.install(self.kubectl)
         return webhooks.start(self.state, self.kubectl, count=count, arguments=arguments, env=env)
+
+    def load_rules(self, text: str) -> None:
+        """Have the Prometheus of the piece ``prometheus`` take these rules in place of those that are shipped."""
+        metrics.load_rules(self.state, self.pids[metrics.PROMETHEUS], text)
 
     @property
     def agent(self) -> NodeAgent:

@@ -49,6 +49,7 @@ _KNOWN = frozenset(
         "kubectl-cache",
         "prometheus",
         "prometheus.yml",
+        "alerts.yaml",
         *_FOLDERS,
     }
 )

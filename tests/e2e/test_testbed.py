@@ -15,8 +15,9 @@ from typing import Any
 import pykube
 import pytest
 import requests
+import yaml
 
-from testbed import bed, build, operator_process, ports
+from testbed import bed, build, metrics, operator_process, ports
 from testbed.cluster import Cluster
 from testbed.errors import BedError, KubectlFailed, ProcessDied
 from testbed.parts import PARTS
@@ -540,6 +541,19 @@ def test_prometheus_asks_the_operator_and_one_that_came_later(full: Cluster) -> 
     wait_until(lambda: seen() == asked, "the operator and its webhooks are asked")
     full.start_operator(install=False)
     wait_until(lambda: seen() == {**asked, "operator-2": "1"}, "the second one is asked too")
+
+
+def test_prometheus_has_the_rules_that_are_shipped(full: Cluster) -> None:
+    """What they say is proven in tests/alerts, and on real processes in test_alerts.py."""
+    groups = yaml.safe_load(metrics.ALERTS.read_text(encoding="utf-8"))["groups"]
+    shipped = {(rule.get("alert") or rule["record"], "ok") for group in groups for rule in group["rules"]}
+
+    def healthy() -> bool:
+        answer = requests.get(f"{full.description['prometheus_url']}/api/v1/rules", timeout=10)
+        groups = answer.json()["data"]["groups"]
+        return {(rule["name"], rule["health"]) for group in groups for rule in group["rules"]} == shipped
+
+    wait_until(healthy, "all rules were evaluated without an error")
 
 
 def test_two_at_once_can_have_tfjobs(full: Cluster, tmp_path: Path) -> None:
