@@ -34,7 +34,8 @@ CREATED, REFUSED = 201, 403
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("install"), nodes=1, pieces=["agent"]) as started:
-        started.agent.tell(refresh_seconds=3.0)
+        # A container that was killed is away for so long that it is another one that takes over.
+        started.agent.tell(refresh_seconds=3.0, back_off_seconds=10.0)
         yield started
 
 
