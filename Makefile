@@ -41,10 +41,11 @@ format: setup  ## Write the code as ruff formats it
 	@$(VENV)/bin/ruff check --fix
 
 lock: setup  ## Pin the requirements anew from pyproject.toml
-	@for set in runtime dev; do \
-	  $(VENV)/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url --no-annotate \
-	    --universal --python-version 3.11 $$([ $$set = dev ] && echo --extra dev) pyproject.toml -o requirements/$$set.txt; \
-	done
+	@set -e; lock() { $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	    --universal --python-version 3.11 "$$@"; }; \
+	lock --upgrade pyproject.toml -o requirements/runtime.txt; \
+	lock --upgrade pyproject.toml --extra dev -o requirements/dev.txt; \
+	lock --upgrade --group build -c requirements/dev.txt -o requirements/build.txt
 
 chart:  ## Give the chart the CRD, and the kinds of workload that the package knows
 	@cp operator/bizrq/workloads/built_in.yaml charts/bizrq/files/kinds.yaml

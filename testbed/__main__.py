@@ -68,6 +68,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"what runs beside the control plane: {', '.join(PIECES)}",
     )
     up.add_argument(
+        "--image",
+        dest="images",
+        type=_image,
+        action="append",
+        metavar="REF=DIR",
+        help="for the agent: containers of this image find the programs in DIR/bin; * stands for anything; may be "
+        "given several times (default: every bizrq:TAG is this checkout)",
+    )
+    up.add_argument(
         "--operator-args",
         type=shlex.split,
         default=(),
@@ -129,6 +138,13 @@ def _pieces(text: str) -> tuple[str, ...]:
     return pieces
 
 
+def _image(text: str) -> tuple[str, Path]:
+    reference, _, folder = text.rpartition("=")
+    if not reference or not (Path(folder) / "bin").is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: must be REF=DIR, where DIR has a folder bin")
+    return reference, Path(folder).absolute()
+
+
 def _part(text: str) -> str:
     from testbed.parts import PARTS
 
@@ -162,6 +178,7 @@ def _up(arguments: argparse.Namespace) -> int:
                 pieces=arguments.pieces,
                 operator_args=arguments.operator_args,
                 webhook_args=arguments.webhook_args,
+                images=dict(arguments.images) if arguments.images else None,
             )
         )
     )

@@ -16,7 +16,9 @@ from testbed import (
     control,
     controlplane,
     identities,
+    image,
     metrics,
+    node_agent,
     nodes,
     operator_process,
     ports,
@@ -38,7 +40,13 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 _DOWN_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-_PIECES_PARTS = {"rollouts": "rollouts", "tfjob": "training", "prometheus": "prometheus", "operator": None}
+_PIECES_PARTS = {
+    "rollouts": "rollouts",
+    "tfjob": "training",
+    "prometheus": "prometheus",
+    "agent": None,
+    "operator": None,
+}
 PIECES = tuple(_PIECES_PARTS)
 _STAGE_CRD = "stages.kwok.x-k8s.io"
 
@@ -91,6 +99,7 @@ def up(
     pieces: Sequence[str] = (),
     operator_args: Sequence[str] = (),
     webhook_args: Sequence[str] = (),
+    images: Mapping[str, Path] | None = None,
     owner: int | None = None,
     durable: bool = False,
     audited: bool = False,
@@ -99,8 +108,8 @@ def up(
     """Bring up a test bed and return its description, the line that the command prints.
 
     ``pieces`` is what runs beside the control plane, of PIECES; ``owner`` is the process that it must not outlive;
-    ``durable`` makes etcd sync to disk; ``audited`` writes down what bizrq asks for: see `audit`. Raises BedError;
-    nothing runs then.
+    ``durable`` makes etcd sync to disk; ``audited`` writes down what bizrq asks for: see `audit`. ``images`` is for the
+    agent: the folder of each image; None: an image of this checkout. Raises BedError; nothing runs then.
     """
     progress = progress or Progress()
     start = time.monotonic()
@@ -117,6 +126,7 @@ def up(
         bed = Bed(state, folders, progress)
         _start_api_server(bed, durable=durable, audited=audited)
         _start_controllers(bed, count)
+        _start_agent(bed, pieces, images)
         _start_pieces(bed, pieces, operator_args, webhook_args)
         description = bed.describe()
         statefolder.write_json(state / statefolder.DESCRIPTION, description)
@@ -186,6 +196,18 @@ def _start_controllers(bed: Bed, count: int) -> None:
             api.create(nodes.node(number))
         everyone = ("etcd", "apiserver", "controller-manager", "scheduler", "kwok")
         servers.wait(state, f"{count} nodes", lambda: nodes.usable(api, count), *everyone)
+    finally:
+        api.close()
+
+
+def _start_agent(bed: Bed, pieces: Sequence[str], images: Mapping[str, Path] | None) -> None:
+    """Before what runs on its node."""
+    if "agent" not in pieces:
+        return
+    known = {image.REFERENCES: image.ensure(bed.progress)} if images is None else images
+    api = bed.api()
+    try:
+        node_agent.start(bed.state, f"https://127.0.0.1:{bed.port}", bed.tokens[node_agent.IDENTITY], api, known)
     finally:
         api.close()
 

@@ -27,7 +27,7 @@ JSON = dict[str, Any]
 CHART: Final = ROOT / "charts" / "bizrq"
 CONFIGURATION: Final = "ValidatingWebhookConfiguration"
 _RIGHTS: Final = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-_SECONDS: Final = 60.0
+_SECONDS: Final = 300.0  # longer than helm itself is told to wait for anything
 
 
 def rights(workloads: Sequence[Mapping[str, Any]] = ()) -> list[JSON]:

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from testbed import audit, bed, control, metrics, operator_process, servers, webhooks
+from testbed import audit, bed, control, metrics, node_agent, operator_process, servers, webhooks
 from testbed.errors import KubectlFailed
 from testbed.kubectl import Kubectl
 from testbed.nodes import DEFAULT_NODES
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from testbed.node_agent import NodeAgent
     from testbed.operator_process import Operator
     from testbed.webhooks import Webhooks
 
-_OPERATOR, _API_SERVER = "operator", "apiserver"
+_OPERATOR, _API_SERVER, _AGENT = "operator", "apiserver", "node-agent"
 
 
 class Cluster:
@@ -43,12 +44,14 @@ class Cluster:
         pieces: Sequence[str] = (),
         operator_args: Sequence[str] = (),
         webhook_args: Sequence[str] = (),
+        images: Mapping[str, Path] | None = None,
         durable: bool = False,
         audited: bool = False,
         owner: int | None = None,
     ) -> None:
         """``state`` is a folder of its own, a temporary one by default; ``pieces`` is what ``--with`` takes.
 
+        ``images`` is for the piece ``agent``: the folder of each image; by default every tag is this checkout's own.
         ``owner`` is the process that it must not outlive, this one by default.
         """
         self._state = state
@@ -56,6 +59,7 @@ class Cluster:
         self._pieces = pieces
         self._operator_args = operator_args
         self._webhook_args = webhook_args
+        self._images = images
         self._durable, self._audited = durable, audited
         self._owner = owner or os.getpid()
         self._operators = 0
@@ -74,6 +78,7 @@ class Cluster:
             pieces=self._pieces,
             operator_args=self._operator_args,
             webhook_args=self._webhook_args,
+            images=self._images,
         )
         self._operators = int(_OPERATOR in self._pieces)
         return self
@@ -184,6 +189,12 @@ class Cluster:
     def load_rules(self, text: str) -> None:
         """Have the Prometheus of the piece ``prometheus`` take these rules in place of those that are shipped."""
         metrics.load_rules(self.state, self.pids[metrics.PROMETHEUS], text)
+
+    @property
+    def agent(self) -> NodeAgent:
+        """The node agent that the piece ``agent`` started."""
+        shown = control.ask(self.state, do="show")["processes"][_AGENT]
+        return node_agent.described(self.state, servers.Server(self.state, _AGENT, shown["pid"], Path(shown["log"])))
 
     @property
     def webhooks(self) -> Webhooks:

@@ -68,6 +68,7 @@ def controller_manager(binary: Path, kubeconfig: Path) -> list[str]:
         str(binary),
         f"--kubeconfig={kubeconfig}",
         f"--service-account-private-key-file={_KEY}",
+        f"--root-ca-file={AUTHORITY}",  # each namespace gets it as the ConfigMap kube-root-ca.crt
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",
@@ -82,11 +83,11 @@ def scheduler(binary: Path, kubeconfig: Path) -> list[str]:
 
 
 def kwok(binary: Path, kubeconfig: Path) -> list[str]:
-    """kwok, which plays the kubelet of every node."""
+    """kwok, which plays the kubelet of every node that is annotated as one of its own."""
     return [
         str(binary),
         f"--kubeconfig={kubeconfig}",
-        "--manage-all-nodes",
+        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
         "--enable-crds=Stage",
         # Without leases a node counts as lost 50 s after each of kwok's heartbeats, which come every 10 minutes.
         "--node-lease-duration-seconds=40",

@@ -49,6 +49,7 @@ IDENTITIES = (
     Identity("controller-manager", "system:kube-controller-manager"),
     Identity("scheduler", "system:kube-scheduler"),
     Identity("kwok", "kwok"),
+    Identity("node-agent", "node-agent"),
     service_account("rollouts", "argo-rollouts", "argo-rollouts"),
     service_account("training-operator", "kubeflow", "training-operator"),
 )

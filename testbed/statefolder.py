@@ -5,6 +5,7 @@ control.sock    the supervisor's ear
 state.json      what the supervisor started, and how it ended
 testbed.json    the line that ``up`` printed
 kubeconfig      the admin's; kubeconfigs/ has the others
+agent/          what the node agent is told, and the volumes of its pods
 webhooks/       a folder for each start of webhooks: the token of their path, their certificates
 audit/          what is audited, where it is, and the log of it
 logs/           one file a process; the only thing that can outlive ``down``
@@ -30,8 +31,8 @@ DESCRIPTION = "testbed.json"
 LOGS = "logs"
 TARGETS = "targets"
 WEBHOOKS = "webhooks"
-AUDIT = "audit"
-_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS, AUDIT)
+AGENT, AUDIT = "agent", "audit"
+_FOLDERS = (LOGS, "kubeconfigs", "certs", "home", "tmp", TARGETS, WEBHOOKS, AGENT, AUDIT)
 _KNOWN = frozenset(
     {
         LOCK,

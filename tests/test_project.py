@@ -40,7 +40,7 @@ def test_nothing_names_a_package_registry():
 
 
 def test_every_requirement_is_pinned_with_hashes():
-    for name in ("runtime", "dev"):
+    for name in ("runtime", "build", "dev"):
         text = (ROOT / "requirements" / f"{name}.txt").read_text()
         pins = re.findall(r"^[\w.-]+(?:\[[\w,]+\])?==\S+.*$", text, re.MULTILINE)
         assert pins

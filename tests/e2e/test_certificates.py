@@ -17,7 +17,7 @@ from bizrq.cluster.credentials import load_credentials
 from bizrq.cluster.errors import Denied
 from bizrq.cluster.webhook_objects import ApiWebhookObjects
 from bizrq.controller.webhook_forms import ROTATE_ANNOTATION
-from testbed import admission, chart, operator_process
+from testbed import admission, chart, node_agent, operator_process
 from testbed.identities import NAMESPACE
 from tests.support.bizrqs import bizrq
 from tests.support.kube import client, wait_until
@@ -63,7 +63,7 @@ class Installed:
                     "metadata": {"name": f"bizrq-webhook-{number}", "namespace": NAMESPACE,
                                  "labels": {"kubernetes.io/service-name": "bizrq-webhook"}},
                     "addressType": "IPv4",
-                    "endpoints": [{"addresses": [own_address()], "conditions": {"ready": True}}],
+                    "endpoints": [{"addresses": [node_agent.own_address()], "conditions": {"ready": True}}],
                     "ports": [{"name": "https", "port": port}],
                 }
                 for number, port in enumerate(ports)
@@ -87,13 +87,6 @@ class Installed:
             self.kubectl("delete", kind, "bizrq-webhook", f"--namespace={NAMESPACE}", "--ignore-not-found")
         self.kubectl("delete", "endpointslices", f"--namespace={NAMESPACE}",
                      "--selector=kubernetes.io/service-name=bizrq-webhook")  # fmt: skip
-
-
-def own_address():
-    """That of this machine: EndpointSlices do not take 127.0.0.1."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # nothing is sent
-        return probe.getsockname()[0]
 
 
 @contextlib.contextmanager
