@@ -381,6 +381,17 @@ async def test_it_is_renewed_again_and_again(leases, a, monkeypatch):
     assert a.leads
 
 
+async def test_a_lease_that_stands_still_is_looked_at_the_moment_it_is_free(leases, a, b):
+    shortest, longest = (leader._RENEW_SECONDS * each for each in (1 - leader._JITTER, 1 + leader._JITTER))
+    await a.turn()
+    await b.turn()
+    assert shortest <= b.elector._pause() <= longest
+    pass_by(LEASE_SECONDS - 0.5, b)
+    assert b.elector._pause() == pytest.approx(0.5)
+    pass_by(0.5, b)
+    assert await b.turn()
+
+
 async def test_a_takeover_is_logged(leases, a, caplog):
     caplog.set_level(logging.INFO)
     await a.turn()

@@ -148,7 +148,13 @@ class Elector:
         """Get the Lease whenever it is free, and keep it, until cancelled."""
         while True:
             await self.turn()
-            await asyncio.sleep(_RENEW_SECONDS * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  # no secret
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until the next look; a Lease that stands still is looked at again the moment it is free."""
+        pause = _RENEW_SECONDS * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # no secret
+        left = self._since + LEASE_SECONDS - self._clock.monotonic()
+        return left if 0 < left < pause else pause
 
     async def turn(self) -> None:
         """One look at the Lease: get it, keep it, or stand by."""
