@@ -1,5 +1,6 @@
 """What a certificate of ours says, and what is read of one."""
 
+import random
 import ssl
 import subprocess
 import time
@@ -78,6 +79,44 @@ def test_what_does_not_fit_is_none(pair, tmp_path):
         (locked.certificate.read_text(), locked.key.read_text(), (locked.certificate.read_text(),)),
     ):
         assert read_pair(certificate, key, authorities) is None
+
+
+# In DER: an identifier of the authority that becomes one of the subject, of which there is one already; P-256 that
+# becomes a curve that nobody knows; version 3 that becomes 106.
+BROKEN = {
+    "an extension twice": ("0603551d23", "0603551d0e"),
+    "a curve that is unknown": ("06082a8648ce3d030107", "06082a8648ce3d03017f"),
+    "a version that is unknown": ("a003020102", "a003020169"),
+}
+
+
+def changed(certificate, old, new):
+    der = ssl.PEM_cert_to_DER_cert(certificate)
+    return ssl.DER_cert_to_PEM_cert(der.replace(bytes.fromhex(old), bytes.fromhex(new)))
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_whatever_is_broken_in_a_certificate_is_no_certificate_and_ends_nothing(pair, broken):
+    """Somebody wrote it into the Secret or into the configuration: the controller has to live, to put it right."""
+    leaf, authority = (changed(each, *BROKEN[broken]) for each in (pair.certificate, pair.authority))
+    assert leaf != pair.certificate
+    assert read_pair(leaf, pair.key, (pair.authority,)) is None
+    if authority != pair.authority:  # which has no identifier of an authority
+        assert read_pair(pair.certificate, pair.key, read_authorities(authority)) is None
+        assert read_pair(pair.certificate, pair.key, (authority, pair.authority)) == pair
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_no_byte_that_is_broken_ends_the_controller(pair):
+    chance = random.Random(9)  # noqa: S311  # no secret
+    for _ in range(3000):
+        texts = []
+        for text in (pair.certificate, pair.authority):
+            der = bytearray(ssl.PEM_cert_to_DER_cert(text))
+            der[chance.randrange(len(der))] = chance.randrange(256)
+            texts.append(ssl.DER_cert_to_PEM_cert(bytes(der)))
+        read_pair(texts[0], pair.key, (pair.authority,))
+        read_pair(pair.certificate, pair.key, read_authorities(texts[1]))
 
 
 def test_a_bundle_is_read_without_what_is_no_certificate_and_without_repetitions(pair):
