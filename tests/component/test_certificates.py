@@ -220,6 +220,22 @@ async def test_a_certificate_that_is_broken_in_any_way_is_replaced_in_both_objec
     reaches(objects)
 
 
+async def test_what_was_made_while_the_clock_was_ahead_is_believed_and_replaced_once_it_is_right(objects, keeper, clock):
+    """[docs/operations.md: API servers go by their own clocks, as OpenSSL does here.]"""
+    await keeper.turn()
+    clock.time += 300 * DAY
+    await keeper.turn()
+    ahead = texts(objects)
+    reaches(objects)
+    clock.time -= 300 * DAY
+    await settle(keeper, clock)
+    reaches(objects)
+    assert texts(objects)["tls.crt"] != ahead["tls.crt"]
+    settled = texts(objects)
+    await settle(keeper, clock)
+    assert texts(objects) == settled
+
+
 async def test_a_configuration_that_helm_made_anew_is_repaired(objects, keeper):
     await keeper.turn()
     before = texts(objects)

@@ -28,8 +28,11 @@ from bizrq.domain.rotation import Pair
 
 __all__ = ["make_pair", "read_authorities", "read_pair"]
 
-_BACK_SECONDS: Final = 86_400
-"""A certificate is valid since so long before it was made: clocks of API servers may be behind."""
+_BACK_SECONDS: Final = 365 * 86_400
+"""A certificate is valid since so long before it was made: clocks of API servers may be behind, or ours ahead.
+
+By a clock that is a year ahead we would hardly get through to an API server, whose own certificate has expired by then.
+"""
 
 _BROKEN: Final = (
     ValueError,
