@@ -174,7 +174,7 @@ def _at(values: Any, path: tuple[str, ...]) -> Any:
 def test_the_schema_demands_every_value_that_templates_cannot_do_without(
     values: dict[str, Any], schema: dict[str, Any]
 ) -> None:
-    """Helm has no defaults for what is null, or newer than the values of a release that are used again (--reuse-values).
+    """Helm has no defaults for what is null, or newer than the values of a release that are used again.
 
     It would say which line of a template met nil, in place of the name of the value.
     """
