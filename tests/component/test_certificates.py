@@ -220,9 +220,7 @@ async def test_a_certificate_that_is_broken_in_any_way_is_replaced_in_both_objec
     reaches(objects)
 
 
-async def test_what_was_made_by_a_clock_ahead_is_believed_and_replaced_once_the_clock_is_right(
-    objects, keeper, clock
-):
+async def test_what_was_made_by_a_clock_ahead_is_believed_and_replaced_once_the_clock_is_right(objects, keeper, clock):
     """[docs/operations.md: API servers go by their own clocks, as OpenSSL does here.]"""
     await keeper.turn()
     clock.time += 300 * DAY
