@@ -190,7 +190,7 @@ def test_the_schema_demands_every_value_that_templates_cannot_do_without(
             if isinstance(each, dict):
                 yield from lacking(sub["properties"][name], each, path)
 
-    optional = {("dashboards", "annotations")}
+    optional: set[tuple[str, ...]] = {("dashboards", "annotations")}
     optional |= {(each, "resources", part) for each in ("controller", "webhook") for part in ("requests", "limits")}
     assert list(lacking(schema, values)) == []
 
