@@ -171,6 +171,30 @@ def _at(values: Any, path: tuple[str, ...]) -> Any:
     return values
 
 
+def test_the_schema_demands_every_value_that_templates_cannot_do_without(
+    values: dict[str, Any], schema: dict[str, Any]
+) -> None:
+    """Helm has no defaults for what is null, or newer than the values of a release that are used again.
+
+    It would say which line of a template met nil, in place of the name of the value.
+    """
+
+    def lacking(sub: dict[str, Any], value: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[str]:
+        sub = schema["definitions"][sub["$ref"].rpartition("/")[2]] if "$ref" in sub else sub
+        for name, each in value.items():
+            path = (*above, name)
+            if path in optional or name not in sub.get("properties", {}):
+                continue
+            if each not in ("", [], {}) and name not in sub.get("required", ()):
+                yield ".".join(path)
+            if isinstance(each, dict):
+                yield from lacking(sub["properties"][name], each, path)
+
+    optional: set[tuple[str, ...]] = {("dashboards", "annotations")}
+    optional |= {(each, "resources", part) for each in ("controller", "webhook") for part in ("requests", "limits")}
+    assert list(lacking(schema, values)) == []
+
+
 def test_every_value_is_explained_above_it_or_above_its_neighbours(text: str) -> None:
     """A comment covers the lines below it, up to an empty one."""
     explained = False

@@ -204,6 +204,38 @@ async def test_a_key_that_was_broken_by_hand_is_replaced(objects, keeper):
     reaches(objects)
 
 
+async def test_a_certificate_that_is_broken_in_any_way_is_replaced_in_both_objects(objects, keeper):
+    """[docs/operations.md: something broken into the Secret, another caBundle into the configuration.]"""
+    await keeper.turn()
+    told = texts(objects)
+    broken = {}
+    for key in ("tls.crt", "ca.crt"):
+        der = ssl.PEM_cert_to_DER_cert(told[key]).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x69")
+        broken[key] = base64.b64encode(ssl.DER_cert_to_PEM_cert(der).encode()).decode()
+    objects.put_secret({**objects.secret, "data": {**objects.secret["data"], **broken}})
+    entries = objects.configuration["webhooks"]
+    entries[0]["clientConfig"]["caBundle"] = broken["ca.crt"]
+    objects.put_configuration(configuration(*entries))
+    await keeper.turn()
+    reaches(objects)
+
+
+async def test_what_was_made_by_a_clock_ahead_is_believed_and_replaced_once_the_clock_is_right(objects, keeper, clock):
+    """[docs/operations.md: API servers go by their own clocks, as OpenSSL does here.]"""
+    await keeper.turn()
+    clock.time += 300 * DAY
+    await keeper.turn()
+    ahead = texts(objects)
+    reaches(objects)
+    clock.time -= 300 * DAY
+    await settle(keeper, clock)
+    reaches(objects)
+    assert texts(objects)["tls.crt"] != ahead["tls.crt"]
+    settled = texts(objects)
+    await settle(keeper, clock)
+    assert texts(objects) == settled
+
+
 async def test_a_configuration_that_helm_made_anew_is_repaired(objects, keeper):
     await keeper.turn()
     before = texts(objects)

@@ -9,8 +9,10 @@ import base64
 import contextlib
 import json
 import re
+import shutil
 
 import pytest
+import yaml
 
 from testbed import chart
 from testbed.cluster import Cluster
@@ -95,6 +97,25 @@ def test_an_upgrade_keeps_what_the_controller_made(cluster, released, first, the
     assert "--mode=warn" in container["args"]
 
 
+@pytest.mark.parametrize("flags", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_whoever_applies_what_they_render_keeps_it_too_and_sees_no_difference(cluster, flags):
+    """docs/install.md, of Argo CD and others."""
+    rendered = json.dumps({"apiVersion": "v1", "kind": "List", "items": chart.render(chart.CHART)})
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    cluster.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(namespace))
+    cluster.kubectl("apply", *flags, "--filename=-", stdin=rendered)
+    try:
+        make_as_the_controller(cluster)
+        before = made_by_the_controller(cluster)
+        assert cluster.kubectl("diff", *flags, "--filename=-", stdin=rendered) == ""
+        changed = rendered.replace("--mode=enforce", "--mode=warn").replace("deployment-controller", "somebody-else")
+        cluster.kubectl("apply", *flags, "--filename=-", stdin=changed)
+        assert made_by_the_controller(cluster) == before
+        assert "somebody-else" in json.dumps(read(cluster, f"{CONFIGURATIONS}/bizrq"))
+    finally:
+        cluster.kubectl("delete", "--ignore-not-found", "--filename=-", stdin=rendered)
+
+
 @pytest.mark.parametrize("part", HELMS)
 def test_an_entry_that_is_needed_no_more_goes_and_the_others_keep_their_address(cluster, released, part):
     released(part, "install")
@@ -104,6 +125,54 @@ def test_an_entry_that_is_needed_no_more_goes_and_the_others_keep_their_address(
     after, _ = made_by_the_controller(cluster)
     assert before.pop("uncounted.quota.bizrq.io")
     assert after == before
+
+
+@pytest.fixture
+def older(tmp_path):
+    """A chart that lacks a value of today's."""
+    copy = shutil.copytree(chart.CHART, tmp_path / "bizrq")
+    for name in ("values.yaml", "values.schema.json"):
+        read_in = yaml.safe_load((copy / name).read_text(encoding="utf-8"))
+        if name == "values.yaml":
+            del read_in["certificates"]["certManager"]
+        else:
+            read_in["properties"]["certificates"]["required"].remove("certManager")
+        (copy / name).write_text(json.dumps(read_in), encoding="utf-8")
+    return copy
+
+
+@pytest.mark.parametrize("part", HELMS)
+def test_an_upgrade_with_the_values_of_an_older_chart_alone_is_told_what_is_missing(cluster, released, older, part):
+    """docs/install.md: --reuse-values leaves out the defaults of what is new, --reset-then-reuse-values does not."""
+    arguments = ["bizrq", str(older), f"--namespace={NAMESPACE}", "--create-namespace", "--set=mode=warn"]
+    chart.helm("install", *arguments, part=part, kubeconfig=cluster.kubeconfig)
+    with pytest.raises(HelmFailed, match="'/certificates': missing property 'certManager'"):
+        released(part, "upgrade", {}, "--reuse-values")
+    released(part, "upgrade", {}, "--reset-then-reuse-values")
+    (container,) = read(cluster, "deployment/bizrq-webhook")["spec"]["template"]["spec"]["containers"]
+    assert "--mode=warn" in container["args"]
+
+
+@pytest.mark.parametrize("part", HELMS)
+def test_a_second_release_is_refused_and_touches_nothing(cluster, released, part):
+    """docs/install.md: names are fixed, so there is one release in a cluster."""
+    released(part, "install")
+    make_as_the_controller(cluster)
+    before = made_by_the_controller(cluster)
+    for name, namespace in (("bizrq", "elsewhere"), ("another", NAMESPACE)):
+        arguments = ["install", name, str(chart.CHART), f"--namespace={namespace}", "--create-namespace"]
+        with pytest.raises(HelmFailed, match="exists and cannot be imported into the current release"):
+            chart.helm(*arguments, part=part, kubeconfig=cluster.kubeconfig)
+    assert made_by_the_controller(cluster) == before
+
+
+@pytest.mark.parametrize("part", HELMS)
+def test_a_secret_that_was_deleted_is_made_anew_by_an_upgrade_with_the_same_values(cluster, released, part):
+    """docs/operations.md: the controller has no right to make one."""
+    released(part, "install")
+    cluster.kubectl("delete", "secret", "bizrq-webhook", f"--namespace={NAMESPACE}")
+    released(part, "upgrade")
+    assert read(cluster, "secret/bizrq-webhook").get("data") is None
 
 
 @pytest.mark.parametrize("part", HELMS)
@@ -171,6 +240,12 @@ def test_the_group_of_the_notes_is_one_that_the_api_server_takes(cluster, releas
     cluster.kubectl("create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=group)
     for command in ("rollout status", "helm test bizrq", "kubectl get bizrq"):
         assert command in notes
+
+
+def test_where_the_controller_runs_elsewhere_the_notes_say_how(released):
+    notes = released("helm", "install", {"controller": {"deploy": False}}).partition("NOTES:")[2]
+    assert "deployment/bizrq-controller" not in notes
+    assert f"--webhook-secret={NAMESPACE}/bizrq-webhook --webhook-certificates=operator" in notes
 
 
 def test_a_crd_that_somebody_else_made_is_taken_over_when_told_so(cluster, released):

@@ -71,6 +71,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
     },
     "no CRD": {"crds": {"install": False}},
+    "no lists": {"uncounted": [], "trustedControllers": [], "imagePullSecrets": []},
 }  # fmt: skip
 
 
@@ -105,22 +106,17 @@ def test_the_api_server_takes_every_object(cluster, known, case):
 
 @pytest.mark.parametrize("case", VALUES)
 def test_helm_3_makes_the_same_of_it(case):
-    """And, besides, what it needs to take the configuration away first."""
+    """Without what it needs to take the configuration away first: others would apply that in its place."""
     text = json.dumps(VALUES[case])
     # It takes itself for one of Kubernetes 1.20 where it is built by other means than its own.
     arguments = ["template", "bizrq", str(chart.CHART), f"--namespace={NAMESPACE}", "--kube-version=1.36.3"]
     older = list(yaml.safe_load_all(chart.helm(*arguments, "--values=-", stdin=text, part="helm3")))
-    hooks = [each for each in older if "pre-delete" in _hook(each)]
-    assert [each["metadata"]["name"] for each in hooks] == ([] if case == "nothing runs" else ["bizrq"])
-    assert by_name(each for each in older if each not in hooks) == by_name(rendered(case))
-
-
-def _hook(each):
-    return each["metadata"].get("annotations", {}).get("helm.sh/hook", "")
+    assert len(by_name(older)) == len(older)
+    assert by_name(older) == by_name(rendered(case))
 
 
 def by_name(objects):
-    return {(each["kind"], each["metadata"]["name"], _hook(each)): each for each in objects}
+    return {(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]): each for each in objects}
 
 
 # --- pods ------------------------------------------------------------------------------------------------------------
@@ -355,10 +351,22 @@ def test_pods_are_placed_as_the_values_say():
         pytest.param({"webhook": {"pathtoken": TOKEN}}, "pathtoken", id="a name that is not known"),
         pytest.param({"webhook": {"pathToken": "guessable"}}, "pathToken", id="a token that is short"),
         pytest.param({"webhook": {"pathToken": "/" * 40}}, "pathToken", id="a token that is no name in a path"),
+        pytest.param({"webhook": {"pathToken": "A_" * 20}}, "pathToken", id="a token that no Service's path may have"),
         pytest.param({"webhook": {"url": "http://h/t"}}, "url", id="an address without TLS"),
         pytest.param({"webhook": {"url": "https://h/t/"}}, "url", id="an address with a slash in the end"),
         pytest.param({"webhook": {"drainSeconds": 61}}, "drainSeconds.*60", id="a drain that is too long"),
         pytest.param({"webhook": {"replicas": -1}}, "replicas", id="fewer than no replicas"),
+        pytest.param({"webhook": {"replicas": 0}}, "webhook/replicas", id="a webhook that nobody answers for"),
+        pytest.param({"webhook": {"service": {"name": "bizrq-webhook-metrics"}}}, "service/name",
+                     id="the name of another Service"),
+        pytest.param({"webhook": {"service": None}}, "missing property 'service'", id="a value that has to be there"),
+        pytest.param({"workloads": None}, "missing property 'workloads'", id="null for an empty list"),
+        pytest.param({"controller": {"podLabels": {"app.kubernetes.io/name": "x"}}}, "podLabels",
+                     id="a label by which pods are selected"),
+        pytest.param({"webhook": {"podDisruptionBudget": {"maxUnavailable": "0%"}}}, "maxUnavailable",
+                     id="a budget that would keep every node from being drained"),
+        pytest.param({"image": {"repository": "registry.example.com:5000/bizrq:0.1.0"}}, "image/repository",
+                     id="a tag in the name of the image"),
         pytest.param({"workloads": [{**WIDGETS, "scale": True}]}, "scale", id="no path of a scale"),
         pytest.param({"workloads": [{**WIDGETS, "children": "seen"}]}, "children", id="a word for counted"),
         pytest.param({"workloads": [{**WIDGETS, "childLabels": "it's"}]}, "childLabels", id="a path with quotes"),

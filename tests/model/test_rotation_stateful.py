@@ -193,7 +193,8 @@ class Rotating(RuleBasedStateMachine):
 
     def make(self, step, kept, entries, one):
         number, now = next(self.numbers), START + self.at + one.skew
-        pair = Pair(f"c{number}", f"k{number}", f"a{number}", step.names, now - DAY, now + int(self.told.lifetime))
+        begins, ends = now - 365 * DAY, now + int(self.told.lifetime)
+        pair = Pair(f"c{number}", f"k{number}", f"a{number}", step.names, begins, ends)
         token = f"token-{number}" if step.token else None
         return issued(kept, entries, pair=pair if step.names else None, token=token, now=now)
 

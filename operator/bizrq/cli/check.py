@@ -31,6 +31,9 @@ PROBE: Final[dict[str, Any]] = {
 
 _REFUSED: Final = f'admission webhook "bizrqs.{GROUP}" denied the request: '
 
+_OTHERS: Final = ("admission webhook", "ValidatingAdmissionPolicy")
+"""How the API server calls those who refused a request, where it was not for want of a right."""
+
 _POLL_SECONDS: Final = 1.0
 
 _ADDRESS: Final = re.compile(r"(https?://[^/\s\"]+)/[^\s\"]*")
@@ -104,6 +107,9 @@ async def try_refusal(server: Server) -> str:
         said = str(error)
         if _REFUSED in said:
             return f"the webhook refuses, as it should: {said.partition(_REFUSED)[2]}"
+        if any(other in said for other in _OTHERS):
+            msg = f"somebody else refuses it, so that nobody knows what the webhook does; let {NAME} by there: {said}"
+            raise CheckError(msg) from error
         msg = f"this account may not try it, it needs the right to create bizgroupresourcequotas: {said}"
         raise CheckError(msg) from error
     except NotFound as error:

@@ -28,8 +28,23 @@ from bizrq.domain.rotation import Pair
 
 __all__ = ["make_pair", "read_authorities", "read_pair"]
 
-_BACK_SECONDS: Final = 86_400
-"""A certificate is valid since so long before it was made: clocks of API servers may be behind."""
+_BACK_SECONDS: Final = 365 * 86_400
+"""A certificate is valid since so long before it was made: clocks of API servers may be behind, or ours ahead.
+
+By a clock that is a year ahead we would hardly get through to an API server, whose own certificate has expired by then.
+"""
+
+_BROKEN: Final = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What is raised where a certificate or a key is no good. Many of these are no kin of ``ValueError``."""
 
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -72,7 +87,7 @@ def read_authorities(bundle: str) -> tuple[str, ...]:
     for text in _CERTIFICATE.findall(bundle):
         try:
             found.append(_pem(x509.load_pem_x509_certificate(text.encode("ascii", "replace"))))
-        except ValueError:
+        except _BROKEN:
             continue
     return tuple(dict.fromkeys(found))
 
@@ -86,7 +101,7 @@ def read_pair(certificate: str, key: str, authorities: Iterable[str]) -> Pair | 
         fits = private.public_key() == leaf.public_key()
         names = frozenset(alternatives.get_values_for_type(x509.DNSName))
         text = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+    except _BROKEN:
         return None
     authority = next((each for each in authorities if _signed(leaf, each)), None)
     if authority is None or not fits:
@@ -98,7 +113,7 @@ def read_pair(certificate: str, key: str, authorities: Iterable[str]) -> Pair | 
 def _signed(leaf: x509.Certificate, authority: str) -> bool:
     try:
         leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode("ascii")))
-    except (ValueError, TypeError, InvalidSignature):
+    except _BROKEN:
         return False
     return True
 

@@ -211,9 +211,17 @@ def _needed(
     if not kept.tokens:
         return Issue(token=True)
     settled = kept.staged is None and len(kept.authorities) == 1 and len(kept.tokens) == 1
-    if settled and serving and (kept.asked or serving.ends - now <= rules.lifetime / 3):
+    if settled and serving and (kept.asked or not _ends_in_time(serving, now, rules)):
         return Issue(names, token=True)
     return None
+
+
+def _ends_in_time(pair: Pair, now: int, rules: Rules) -> bool:
+    """Whether it is neither for too short a time any more, nor for longer than it would be made for.
+
+    The latter was made by a clock that was ahead, or for a lifetime that is not wanted any more.
+    """
+    return rules.lifetime / 3 < pair.ends - now <= rules.lifetime + _SKEW_SECONDS
 
 
 def _old(made: int | None, now: int, rules: Rules) -> bool:

@@ -42,8 +42,13 @@ async def test_a_warning_of_what_would_be_refused_will_do():
         pytest.param(Denied(f"{PROBE}403 forbidden: User x"), "needs the right to create", id="no right"),
         pytest.param(
             Denied(f'{PROBE}403 admission webhook "others.example.com" denied the request: no'),
-            "needs the right to create",
-            id="refused by somebody else",
+            "somebody else refuses it",
+            id="refused by another webhook",
+        ),
+        pytest.param(
+            Denied(f"{PROBE}403 forbidden: ValidatingAdmissionPolicy 'names' with binding 'all' denied request: no"),
+            "somebody else refuses it",
+            id="refused by a policy",
         ),
         pytest.param(NotFound(f"{PROBE}404"), "apply the CRD", id="no CRD"),
         pytest.param(Invalid(f"{PROBE}422 spec"), "no verdict", id="refused by the schema"),

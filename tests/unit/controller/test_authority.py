@@ -1,5 +1,6 @@
 """What a certificate of ours says, and what is read of one."""
 
+import random
 import ssl
 import subprocess
 import time
@@ -51,11 +52,11 @@ def test_it_may_serve_and_nothing_else_and_its_authority_may_sign_and_nothing_el
     assert "P-256" in shown(pair.certificate, "-text")
 
 
-def test_it_is_valid_for_its_lifetime_and_a_day_before_for_clocks_that_are_behind():
+def test_it_is_valid_for_its_lifetime_and_a_year_before_for_clocks_that_differ():
     made = make_pair(NAMES, now=1_800_000_000, lifetime=90 * DAY)
-    assert (made.begins, made.ends) == (1_800_000_000 - DAY, 1_800_000_000 + 90 * DAY)
+    assert (made.begins, made.ends) == (1_800_000_000 - 365 * DAY, 1_800_000_000 + 90 * DAY)
     assert shown(made.certificate, "-dates").split() == [
-        "notBefore=Jan", "14", "08:00:00", "2027", "GMT", "notAfter=Apr", "15", "08:00:00", "2027", "GMT",
+        "notBefore=Jan", "15", "08:00:00", "2026", "GMT", "notAfter=Apr", "15", "08:00:00", "2027", "GMT",
     ]  # fmt: skip
 
 
@@ -78,6 +79,44 @@ def test_what_does_not_fit_is_none(pair, tmp_path):
         (locked.certificate.read_text(), locked.key.read_text(), (locked.certificate.read_text(),)),
     ):
         assert read_pair(certificate, key, authorities) is None
+
+
+# In DER: an identifier of the authority that becomes one of the subject, of which there is one already; P-256 that
+# becomes a curve that nobody knows; version 3 that becomes 106.
+BROKEN = {
+    "an extension twice": ("0603551d23", "0603551d0e"),
+    "a curve that is unknown": ("06082a8648ce3d030107", "06082a8648ce3d03017f"),
+    "a version that is unknown": ("a003020102", "a003020169"),
+}
+
+
+def changed(certificate, old, new):
+    der = ssl.PEM_cert_to_DER_cert(certificate)
+    return ssl.DER_cert_to_PEM_cert(der.replace(bytes.fromhex(old), bytes.fromhex(new)))
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_whatever_is_broken_in_a_certificate_is_no_certificate_and_ends_nothing(pair, broken):
+    """Somebody wrote it into the Secret or into the configuration: the controller has to live, to put it right."""
+    leaf, authority = (changed(each, *BROKEN[broken]) for each in (pair.certificate, pair.authority))
+    assert leaf != pair.certificate
+    assert read_pair(leaf, pair.key, (pair.authority,)) is None
+    if authority != pair.authority:  # which has no identifier of an authority
+        assert read_pair(pair.certificate, pair.key, read_authorities(authority)) is None
+        assert read_pair(pair.certificate, pair.key, (authority, pair.authority)) == pair
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_no_byte_that_is_broken_ends_the_controller(pair):
+    chance = random.Random(9)  # noqa: S311  # no secret
+    for _ in range(3000):
+        texts = []
+        for text in (pair.certificate, pair.authority):
+            der = bytearray(ssl.PEM_cert_to_DER_cert(text))
+            der[chance.randrange(len(der))] = chance.randrange(256)
+            texts.append(ssl.DER_cert_to_PEM_cert(bytes(der)))
+        read_pair(texts[0], pair.key, (pair.authority,))
+        read_pair(pair.certificate, pair.key, read_authorities(texts[1]))
 
 
 def test_a_bundle_is_read_without_what_is_no_certificate_and_without_repetitions(pair):

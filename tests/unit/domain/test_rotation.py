@@ -69,6 +69,10 @@ def test_without_an_entry_that_names_a_service_nothing_is_made():
         pytest.param(GOOD, CALLED, NOW - 2 * DAY, Issue(NAMES), id="it is not valid yet: the clock jumped back"),
         pytest.param(replace(GOOD, asked=True), CALLED, NOW, Issue(NAMES, token=True), id="somebody asks for it"),
         pytest.param(
+            replace(GOOD, serving=replace(pair(), ends=NOW + 91 * DAY + 1)), CALLED, NOW, Issue(NAMES, token=True),
+            id="it is for longer than it should be: a clock was ahead when it was made",
+        ),
+        pytest.param(
             GOOD,
             (*CALLED, Entry("z", frozenset({"v.n.svc"}), ("a1",), "t1")),
             NOW,
@@ -83,6 +87,10 @@ def test_without_an_entry_that_names_a_service_nothing_is_made():
 )  # fmt: skip
 def test_a_certificate_or_a_token_is_made_when(kept, entries, now, made):
     assert step(kept, entries, now=now) == made
+
+
+def test_clocks_of_controllers_may_differ_by_a_day():
+    assert isinstance(step(replace(GOOD, serving=replace(pair(), ends=NOW + 91 * DAY)), CALLED), Rest)
 
 
 def test_a_second_before_a_third_is_left_nothing_is_made():
