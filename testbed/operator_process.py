@@ -69,12 +69,7 @@ def command() -> list[str]:
 
 
 def environment(kubeconfig: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a process of bizrq finds in its environment: ours, and ``env`` in place of it.
-
-    Raises BedError for the kubeconfig of anybody but bizrq: whoever tries it as administrator learns nothing of rights.
-    """
-    if (user := identities.user_of(kubeconfig)) not in {each.name for each in identities.ACCOUNTS}:
-        raise BedError(f"{kubeconfig} is that of {user}: bizrq runs under its own accounts in a test bed")
+    """What ``bizrq`` finds in its environment: ours, and ``env`` in place of it."""
     paths = [str(ROOT / "operator"), os.environ.get("PYTHONPATH", "")]
     return {
         "BIZRQ_DRAIN_SECONDS": "0",  # in a test bed nobody goes on sending to a webhook that is told to end
@@ -91,8 +86,11 @@ def start(
 ) -> Operator:
     """Start a controller under its own identity and wait until it says that it is ready.
 
-    Raises NotAvailable if the checkout has no operator, ProcessDied, NotReady.
+    Raises NotAvailable if the checkout has no operator, ProcessDied, NotReady; and BedError for the kubeconfig of
+    anybody but bizrq: whoever tries it as administrator learns nothing of rights.
     """
+    if (user := identities.user_of(kubeconfig)) not in {each.name for each in identities.ACCOUNTS}:
+        raise BedError(f"{kubeconfig} is that of {user}: bizrq runs under its own accounts in a test bed")
     bizrq = command()
     server, port = servers.start_listening(
         state,
