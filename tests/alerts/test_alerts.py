@@ -42,6 +42,7 @@ NAMES: Final = [
     "BizrqWebhookErrors",
     "BizrqWebhookSlow",
     "BizrqEnforcementOff",
+    "BizrqEnforcementUnknown",
     "BizrqCertificateExpiring",
 ]
 """People have routes, silences and inhibitions by these: a name does not change in passing."""
