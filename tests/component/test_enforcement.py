@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bizrq.cluster.errors import Denied, Invalid, NotFound, Unavailable
+from bizrq.cluster.errors import Denied, Invalid, NotFound, Unavailable, error_of
 from bizrq.controller.enforcement import Enforcement
 from bizrq.domain.probe import PROBE_KEY, probe
 from bizrq.observability.metrics import ControllerMetrics
@@ -16,7 +16,7 @@ from tests.support.configurations import configuration
 from tests.support.quotas import counted
 
 REFUSED = Invalid(f'422 admission webhook "bizrqs.quota.bizrq.io" denied the request: spec.hard.{PROBE_KEY}: none')
-AWAY = Unavailable('500 failed calling webhook "bizrqs.quota.bizrq.io": Post "https://h/s3cret/bizrqs": refused')
+AWAY = error_of(500, '500 failed calling webhook "bizrqs.quota.bizrq.io": Post "https://h/s3cret/bizrqs": refused')
 
 
 class ApiServer:

@@ -50,7 +50,10 @@ _GAUGES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "bizrq_cash_period_start_timestamp_seconds": ((), "When the period began that runs; only in trees with one."),
     "bizrq_cash_period_end_timestamp_seconds": ((), "When it ends and budgets are granted anew."),
     "bizrq_condition": (("type",), "1 where a condition of the status is True, else 0."),
-    "bizrq_last_reconcile_timestamp_seconds": ((), "When the status was counted last, or the bizrq was made where it never was."),
+    "bizrq_last_reconcile_timestamp_seconds": (
+        (),
+        "When the status was counted last, or the bizrq was made where it never was.",
+    ),
     "bizrq_claims_open": ((), "Claims that admission granted and the controller has not seen in the cluster yet."),
     "bizrq_pods_above_template": (
         (),

@@ -75,7 +75,7 @@ class ControllerMetrics(_Metrics):
         )
         self.enforcement_looks = self._counter(
             "enforcement_looks",
-            "How often it was looked whether the webhook is asked and answers, by what was found: active, off, unknown.",
+            "Looks whether the webhook is asked and answers, by what was found: active, off, unknown.",
             "found",
         )
         for found in ("active", "off", "unknown"):
