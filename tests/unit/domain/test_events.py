@@ -137,6 +137,7 @@ def test_no_note_is_longer_than_the_api_server_takes(note: str) -> None:
     if short != note:
         assert note.startswith(short[:200])
         assert note.endswith(short[-60:])
+        assert " ... " in short, "that something is missing is seen"
 
 
 PART = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
