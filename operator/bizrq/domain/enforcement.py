@@ -89,7 +89,7 @@ def _address(entry: Mapping[str, Any] | None, route: str) -> tuple[object, ...] 
     before, slash, last = path.rpartition("/")
     if not slash or last != route:
         return None
-    where = service.get("namespace"), service.get("name"), service.get("port", 443)
+    where = service.get("namespace"), service.get("name"), service.get("port")
     return before, *where, client.get("caBundle")
 
 

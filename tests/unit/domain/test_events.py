@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bizrq.domain.bizrq import Bizrq
@@ -145,6 +145,8 @@ SUBDOMAINS = st.from_regex(rf"{PART}(\.{PART}){{0,6}}", fullmatch=True).filter(l
 
 
 @given(SUBDOMAINS, st.lists(st.text()))
+@example(f"{'a' * 49}." * 3 + "a" * 49 + "-b", [])
+@example(f"{'a' * 49}." * 4 + "b", [])
 def test_the_name_of_an_event_is_a_valid_one(regarding: str, parts: list[str]) -> None:
     name = event_name(regarding, *parts)
     assert len(name) <= 253
