@@ -10,7 +10,6 @@ from typing import Any, Final
 import click
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, Metric
 
 from bizrq.cli.main import controller, webhook
 from bizrq.domain import events, refusals
@@ -21,6 +20,7 @@ from bizrq.domain.resource_names import DEFAULT_GPU_RESOURCES
 from bizrq.observability.metrics import ControllerMetrics, WebhookMetrics
 from bizrq.workloads.read import read_workload
 from bizrq.workloads.registry import built_in, read_kinds
+from tests.support.exported import exported
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -142,25 +142,10 @@ def test_every_flag_stands_in_operations_md_with_its_variable(flag, variable):
 # --- metrics.md ------------------------------------------------------------------------------------------------------
 
 
-def exposed(metric: Metric) -> str:
-    """The name of a metric as Prometheus shows it."""
-    return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
-
-
-def families(registry: CollectorRegistry) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Each metric of a process, with its type and its labels, whether it has series by now or not."""
-    for collector in list(registry._collector_to_names):
-        for metric in collector.collect():
-            labels: tuple[str, ...] = tuple(getattr(collector, "_labelnames", ()) or getattr(metric, "_labelnames", ()))
-            yield exposed(metric), metric.type, labels or (("version",) if metric.type == "info" else ())
-
-
 METRICS: Final = {
-    name: (kind, labels)
-    for metrics in (ControllerMetrics(), WebhookMetrics())
-    for name, kind, labels in families(metrics.registry)
+    metric.name: metric for metrics in (ControllerMetrics(), WebhookMetrics()) for metric in exported(metrics.registry)
 }
-"""Type and labels of the metrics of both processes."""
+"""The metrics of both processes."""
 
 
 def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -173,7 +158,7 @@ def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_stands_in_metrics_md_with_its_type_and_labels(name):
-    assert documented()[name] == METRICS[name]
+    assert documented()[name] == (METRICS[name].type, METRICS[name].labels)
 
 
 def test_metrics_md_names_no_metric_that_is_not_there():
@@ -190,16 +175,10 @@ def test_documents_name_only_metrics_that_are_there(document):
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_is_named_as_prometheus_has_it_and_told_in_a_sentence(name):
     """No label names a pod, and one metric alone names workloads."""
-    labels = METRICS[name][1]
+    labels = METRICS[name].labels
     assert not {"pod", "uid", "workload"} & set(labels)
     assert name == "bizrq_autoscaler_refusals_total" or not {"namespace", "name"} & set(labels)
-    (text,) = {
-        metric.documentation
-        for metrics in (ControllerMetrics(), WebhookMetrics())
-        for metric in metrics.registry.collect()
-        if exposed(metric) == name
-    }
-    assert re.fullmatch(r"[A-Z0-9].{20,}\.", text)
+    assert re.fullmatch(r"[A-Z0-9].{20,}\.", METRICS[name].text)
 
 
 # --- refusals.md -----------------------------------------------------------------------------------------------------

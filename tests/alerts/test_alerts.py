@@ -10,9 +10,11 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from bizrq.observability.metrics import ControllerMetrics, WebhookMetrics
 from testbed import build, chart, metrics
 from testbed.parts import PARTS
 from testbed.progress import Progress
+from tests.support.exported import series_of
 
 HERE: Final = Path(__file__).resolve().parent
 DOCS: Final = HERE.parents[1] / "docs"
@@ -42,6 +44,7 @@ NAMES: Final = [
     "BizrqWebhookErrors",
     "BizrqWebhookSlow",
     "BizrqEnforcementOff",
+    "BizrqEnforcementUnknown",
     "BizrqCertificateExpiring",
 ]
 """People have routes, silences and inhibitions by these: a name does not change in passing."""
@@ -126,6 +129,15 @@ def test_every_metric_that_a_rule_asks_for_is_exported():
     documented = set(re.findall(r"^\| `(bizrq_\w+)` \|", page, re.MULTILINE))
     assert "bizrq_cash_spend" in asked
     assert asked <= documented, f"nobody exports {sorted(asked - documented)}"
+
+
+def test_what_the_proofs_are_made_of_is_exported_under_these_labels():
+    """Else they would prove what no controller and no webhook ever shows. Prometheus adds the instance."""
+    labels = {**series_of(ControllerMetrics().registry), **series_of(WebhookMetrics().registry)}
+    shown = {series["series"] for each in proofs() for series in each["input_series"]}
+    for series in shown:
+        name, _, selector = series.rstrip("}").partition("{")
+        assert set(re.findall(r'(\w+)="', selector)) - {"instance"} == labels[name], series
 
 
 def test_whatever_a_rule_records_is_used_by_another():

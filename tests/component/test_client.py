@@ -12,7 +12,7 @@ from aiohttp import web
 
 from bizrq.cluster.client import Client
 from bizrq.cluster.credentials import Credentials
-from bizrq.cluster.errors import Invalid
+from bizrq.cluster.errors import Invalid, Unavailable
 from tests.support.certificates import make_pair
 
 EVENT = b'{"type":"ADDED"}\n'
@@ -95,15 +95,34 @@ async def test_what_is_tried_out_is_a_dry_run_and_all_warnings_are_told():
     async def answer(request):
         asked.append((request.method, str(request.rel_url), await request.json(), request.content_type))
         response = web.json_response({"spec": {}})
-        for text in ('299 - "one"', '299 - "two"'):
+        for text in ('299 - "one"', r'299 - "two \"of\" them"'):
             response.headers.add("Warning", text)
         return response
 
     async with answering(answer) as client:
-        assert await client.try_patch("/bizrqs/team", {"spec": {"hard": {}}}) == ('299 - "one"', '299 - "two"')
+        assert await client.try_patch("/bizrqs/team", {"spec": {"hard": {}}}) == ["one", 'two "of" them']
+        assert await client.try_post("/bizrqs", {"spec": {}}) == ["one", 'two "of" them']
     assert asked == [
         ("PATCH", "/bizrqs/team?dryRun=All", {"spec": {"hard": {}}}, "application/merge-patch+json"),
+        ("POST", "/bizrqs?dryRun=All", {"spec": {}}, "application/json"),
     ]
+
+
+@pytest.mark.parametrize(
+    "address", ["https://bizrq-webhook.bizrq-system.svc:443", "HTTPS://10.0.0.1", "https://[::1]:9443"]
+)
+async def test_the_path_of_a_webhook_that_does_not_answer_is_told_to_nobody(address):
+    """It has the token. The API server tells it to whoever made the request."""
+    said = f'failed calling webhook "bizrqs.quota.bizrq.io": Post "{address}/SECRET/bizrqs?timeout=5s": EOF'
+
+    async def answer(_request):
+        return web.json_response({"kind": "Status", "message": said}, status=500)
+
+    async with answering(answer) as client:
+        with pytest.raises(Unavailable) as told:
+            await client.try_patch("/x", {})
+    assert "SECRET" not in str(told.value)
+    assert f'Post "{address}/...": EOF' in str(told.value)
 
 
 async def test_of_a_long_answer_the_message_is_told_and_cut():

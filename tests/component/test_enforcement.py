@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from bizrq.cluster.errors import Denied, Invalid, NotFound, Unavailable
+from bizrq.cluster.errors import Denied, Invalid, NotFound, Unavailable, error_of
 from bizrq.controller.enforcement import Enforcement
 from bizrq.domain.probe import PROBE_KEY, probe
+from bizrq.observability.metrics import ControllerMetrics
 from tests.support.build import NOW, read
 from tests.support.clocks import HandClock
 from tests.support.configurations import configuration
 from tests.support.quotas import counted
 
 REFUSED = Invalid(f'422 admission webhook "bizrqs.quota.bizrq.io" denied the request: spec.hard.{PROBE_KEY}: none')
-AWAY = Unavailable('500 failed calling webhook "bizrqs.quota.bizrq.io": Post "https://h/s3cret/bizrqs": refused')
+AWAY = error_of(500, '500 failed calling webhook "bizrqs.quota.bizrq.io": Post "https://h/s3cret/bizrqs": refused')
 
 
 class ApiServer:
@@ -52,7 +53,13 @@ class Looking(Enforcement):
     def __init__(self, server, name="bizrq"):
         self.bizrqs = [read(counted({"pods": "1"}, name=each)) for each in ("team", "other")]
         self.clock, self.leads = HandClock(), True
-        super().__init__(name, server, lambda: self.bizrqs, self.clock, leading=lambda: self.leads)
+        self.metrics = ControllerMetrics()
+        super().__init__(name, server, lambda: self.bizrqs, self.clock, self.metrics, leading=lambda: self.leads)
+
+    def counted(self):
+        """How often what was found."""
+        looks = self.metrics.enforcement_looks
+        return tuple(int(looks.labels(found)._value.get()) for found in ("active", "off", "unknown"))
 
 
 @pytest.fixture
@@ -65,6 +72,16 @@ async def test_it_is_active_where_the_probe_is_refused_by_our_webhook(enforcemen
     await enforcement.look()
     assert enforcement.active is True
     assert server.tried == ["team"]
+
+
+async def test_each_look_is_counted_by_what_it_found(enforcement, server):
+    """One that finds nothing shows nowhere else: the right to read the configuration is missing, say."""
+    for answer, stored in ((REFUSED, server.stored), (AWAY, server.stored), (REFUSED, Denied("403 forbidden"))):
+        server.answer, server.stored = answer, stored
+        await enforcement.look()
+    server.stored = configuration()
+    await enforcement.look()
+    assert enforcement.counted() == (2, 1, 1)
 
 
 @pytest.mark.parametrize(

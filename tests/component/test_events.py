@@ -313,6 +313,21 @@ async def test_one_that_cannot_be_written_is_tried_some_times_logged_and_counted
     assert controller.store.status("team")["conditions"], "the status is stored whatever becomes of events"
 
 
+async def test_the_next_try_waits_longer_each_time_and_as_long_as_the_api_server_asks(controller, monkeypatch):
+    waited = []
+
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    over(controller)
+    await controller.write("team")
+    controller.events.faults = [Unavailable("busy"), Unavailable("busy", retry_after=7.0)]
+    monkeypatch.setattr(announcer, "_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await controller.tell()
+    assert [seconds for seconds in waited if seconds >= 1] == [1, 7]
+
+
 async def test_one_whose_answer_was_lost_is_not_told_twice(controller):
     over(controller)
     await controller.write("team")

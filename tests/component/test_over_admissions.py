@@ -94,6 +94,20 @@ async def test_what_was_let_in_while_no_controller_ran_is_found_by_the_next(cont
     assert over(later) == 1
 
 
+async def test_what_another_controller_has_counted_since_is_its_own_to_tell(controller, clock):
+    """This one led before, and leads again: it compares with what it reads, and not with what it remembers."""
+    controller.workload(web(3, 60))
+    await controller.write("team")
+    other = Controller(controller.store, clock)
+    other.start([], 60, workloads=[web(5, 61)])
+    other.see("team")
+    await other.write("team")
+    controller.workload(web(5, 61))
+    controller.see("team")
+    await controller.write("team")
+    assert (over(other), over(controller)) == (1, 0)
+
+
 async def test_a_first_count_after_a_restart_that_finds_what_the_status_says_is_none(controller, clock):
     """More is used than hard allows since long ago [T5]."""
     controller.workload(web(4, 60))

@@ -5,6 +5,7 @@ import pytest
 from bizrq.cluster.errors import Unavailable
 from bizrq.domain.probe import PROBE_KEY
 from bizrq.settings import Autoscalers, Mode
+from bizrq.webhook import refusal_counts
 from bizrq.webhook.modes import MODE_LABEL
 from tests.support.build import NOW, bizrq, container, metadata, pod_spec, workload
 from tests.support.policy import PolicyWebhook
@@ -167,6 +168,22 @@ async def test_the_series_of_a_bizrq_go_away_with_it(webhook):
     await webhook.store.delete("team")
     await webhook.refusals.keep_up(webhook.reads)
     assert {bizrq for bizrq, _ in shown(webhook)} == {"dept"}
+
+
+async def test_keys_that_come_and_go_in_one_hard_do_not_pile_up(webhook, monkeypatch):
+    """Whoever may change a bizrq could have as many series as names come to mind."""
+    monkeypatch.setattr(refusal_counts, "_MOST_SERIES", 3)
+    for number in range(5):
+        gpu = f"requests.example.com/gpu-{number}"
+        webhook.have(counted({"pods": "10", gpu: "0"}))
+        limits = {"cpu": "1", "memory": "1Gi", gpu.removeprefix("requests."): "1"}
+        assert not (await webhook.create(web(template=pod_spec(container("main", limits=limits))))).allowed
+        assert not (await webhook.create(web(11, template=ONE_CORE))).allowed
+    assert shown(webhook) == {
+        ("team", "pods"): 5,
+        ("team", "requests.example.com/gpu-3"): 1,
+        ("team", "requests.example.com/gpu-4"): 1,
+    }
 
 
 async def test_a_bizrq_that_is_younger_than_the_list_keeps_its_series(webhook):

@@ -86,7 +86,7 @@ class Watched:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     pieces, folder = ["prometheus", "operator"], tmp_path_factory.mktemp("alerts")
     with (
-        Cluster(folder, pieces=pieces, operator_args=["--resync-seconds=5"]) as cluster,
+        Cluster(folder, pieces=pieces, operator_args=["--resync-seconds=20"]) as cluster,
         client(cluster.kubeconfig) as api,
     ):
         cluster.load_rules(faster(metrics.ALERTS.read_text(encoding="utf-8")))

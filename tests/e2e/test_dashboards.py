@@ -91,7 +91,6 @@ def test_the_forecast_goes_on_where_the_series_end(promtool, tmp_path):
         f"bizrq_cash_used_resource_seconds{both}": "0+360x10",
         f"bizrq_cash_hard_resource_seconds{both}": "36000x10",
         f"bizrq_cash_spend{both}": "6x10",
-        f"bizrq_last_reconcile_timestamp_seconds{of}": "0+60x10",
         f"bizrq_cash_period_start_timestamp_seconds{of}": "0x10",
         f"bizrq_cash_period_end_timestamp_seconds{of}": "7200x10",
     }

@@ -1,34 +1,45 @@
-"""Which series do the processes export, under which labels?"""
+"""Which metrics do the processes export, and under which series and labels?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-__all__ = ["series_of"]
+__all__ = ["Exported", "exported", "series_of"]
 
 _ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
 
 
-def series_of(registry: CollectorRegistry) -> dict[str, set[str]]:
-    """The labels of every series that a registry may show, by its name."""
-    found: dict[str, set[str]] = {}
-    for family, labels in _families(registry):
-        for ending in _ENDINGS[family.type]:
-            more = {"le"} if ending == "_bucket" else set()
-            found[family.name + ending] = {*labels, *more, *_constant(family)}
-    return found
+@dataclass(frozen=True)
+class Exported:
+    """One metric, whether it has series by now or not."""
+
+    name: str
+    """As people write it: a counter's ends in _total, a histogram's names none of its three series."""
+    type: str
+    labels: tuple[str, ...]
+    text: str
+    series: tuple[str, ...]
 
 
-def _families(registry: CollectorRegistry) -> Iterator[tuple[Any, tuple[str, ...]]]:
-    """All families, also those that have no series yet; prometheus_client tells their labels by no public way."""
+def exported(registry: CollectorRegistry) -> Iterator[Exported]:
+    """Every metric of a registry; prometheus_client tells the labels of those without series by no public way."""
     for collector in registry._collector_to_names:
         for family in collector.collect():
             labels = getattr(family, "_labelnames", None)
-            yield family, tuple(getattr(collector, "_labelnames", ()) if labels is None else labels)
+            named = tuple(getattr(collector, "_labelnames", ()) if labels is None else labels)
+            constant = {label for sample in family.samples for label in sample.labels} - {"le", *named}
+            series = tuple(family.name + ending for ending in _ENDINGS[family.type])
+            name = series[0] if len(series) == 1 else family.name
+            yield Exported(name, family.type, (*named, *sorted(constant)), family.documentation, series)
 
 
-def _constant(family: Any) -> set[str]:
-    return {label for sample in family.samples for label in sample.labels if label != "le"}
+def series_of(registry: CollectorRegistry) -> dict[str, set[str]]:
+    """The labels of every series that a registry may show, by its name."""
+    return {
+        series: {*metric.labels, *(("le",) if series.endswith("_bucket") else ())}
+        for metric in exported(registry)
+        for series in metric.series
+    }

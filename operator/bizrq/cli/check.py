@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -15,7 +14,7 @@ from bizrq.cluster.credentials import CredentialsError, load_credentials
 from bizrq.cluster.errors import ClusterError, Denied, NotFound
 from bizrq.cluster.store import BIZRQS_URL
 from bizrq.domain.bizrq import GROUP, VERSION
-from bizrq.domain.refusals import NOT_ENFORCED
+from bizrq.domain.enforcement import only_warned, refusal_in
 
 __all__ = ["CheckError", "Server", "check", "try_refusal"]
 
@@ -29,15 +28,10 @@ PROBE: Final[dict[str, Any]] = {
     "spec": {"parentBizGroup": f"{NAME}-has-no-such-parent", "hard": {"pods": "0"}},
 }
 
-_REFUSED: Final = f'admission webhook "bizrqs.{GROUP}" denied the request: '
-
 _OTHERS: Final = ("admission webhook", "ValidatingAdmissionPolicy")
 """How the API server calls those who refused a request, where it was not for want of a right."""
 
 _POLL_SECONDS: Final = 1.0
-
-_ADDRESS: Final = re.compile(r"(https?://[^/\s\"]+)/[^\s\"]*")
-"""Behind the host stands the token of the path, which is a secret."""
 
 _WAYS_OUT: Final = {
     "x509": "the API server does not believe the webhook's certificate: clientConfig.caBundle of the webhook "
@@ -56,7 +50,7 @@ _WAYS_OUT: Final = {
 class Server(Protocol):
     """The API server, as far as it is asked here: as ``Client``."""
 
-    async def dry_run(self, path: str, body: Mapping[str, Any], /) -> list[str]:
+    async def try_post(self, path: str, body: Mapping[str, Any], /) -> list[str]:
         """Have a new object tried; the warnings that come with a yes. Raises ``ClusterError``."""
 
 
@@ -102,25 +96,24 @@ async def _within(seconds: float) -> str:
 async def try_refusal(server: Server) -> str:
     """What the webhook said to the probe. Raises ``CheckError`` where it did not refuse it, or warn."""
     try:
-        warnings = await server.dry_run(BIZRQS_URL, PROBE)
+        warnings = await server.try_post(BIZRQS_URL, PROBE)
     except Denied as error:
-        said = str(error)
-        if _REFUSED in said:
-            return f"the webhook refuses, as it should: {said.partition(_REFUSED)[2]}"
-        if any(other in said for other in _OTHERS):
-            msg = f"somebody else refuses it, so that nobody knows what the webhook does; let {NAME} by there: {said}"
+        refusal = refusal_in(str(error))
+        if refusal is not None:
+            return f"the webhook refuses, as it should: {refusal}"
+        if any(other in str(error) for other in _OTHERS):
+            msg = f"somebody else refuses it, so that nobody knows what the webhook does; let {NAME} by there: {error}"
             raise CheckError(msg) from error
-        msg = f"this account may not try it, it needs the right to create bizgroupresourcequotas: {said}"
+        msg = f"this account may not try it, it needs the right to create bizgroupresourcequotas: {error}"
         raise CheckError(msg) from error
     except NotFound as error:
         msg = f"the API server knows no bizrqs, apply the CRD: {error}"
         raise CheckError(msg) from error
     except ClusterError as error:
-        said = _ADDRESS.sub(r"\1/...", str(error))
+        said = str(error)
         way_out = next((way for part, way in _WAYS_OUT.items() if part in said), "")
         raise CheckError(f"the request got no verdict: {said}" + (f"\n{way_out}" if way_out else "")) from error
-    # A long warning comes in parts; the first one has the words.
-    if any(each.startswith(NOT_ENFORCED) for each in warnings):
+    if only_warned(warnings):
         return f"the webhook only warns, as it is told to: {' '.join(warnings)}"
     msg = (
         "the API server would store what the webhook must refuse: it asks nobody. See whether there is a webhook "

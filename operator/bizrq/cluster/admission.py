@@ -23,7 +23,7 @@ class Admission(Protocol):
     async def configuration(self, name: str) -> JSON | None:
         """The ValidatingWebhookConfiguration of this name; None where there is none."""
 
-    async def try_out(self, bizrq: str, change: Mapping[str, Any]) -> tuple[str, ...]:
+    async def try_out(self, bizrq: str, change: Mapping[str, Any]) -> list[str]:
         """Have a change of a bizrq reviewed and not stored; the warnings with which it was accepted.
 
         The error says who refused it.
@@ -43,6 +43,6 @@ class ApiAdmission:
         except NotFound:
             return None
 
-    async def try_out(self, bizrq: str, change: Mapping[str, Any]) -> tuple[str, ...]:
+    async def try_out(self, bizrq: str, change: Mapping[str, Any]) -> list[str]:
         """Have a change of a bizrq reviewed and not stored; see ``Admission``."""
         return await self._client.try_patch(f"{BIZRQS_URL}/{quote(bizrq, safe='')}", change)

@@ -99,19 +99,9 @@ class Client:
         ) as answer:
             return await answer.read()
 
-    async def dry_run(self, path: str, body: Mapping[str, Any]) -> list[str]:
-        """Have a new object tried, and not stored; the warnings that come with a yes."""
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
-        async with self._sent(
-            "POST",
-            path,
-            params={"dryRun": "All"},
-            body=msgspec.json.encode(body),
-            content_type="application/json",
-            timeout=timeout,
-        ) as answer:
-            await answer.read()
-            return [_warning(text) for text in answer.headers.getall("Warning", [])]
+    async def try_post(self, path: str, body: Mapping[str, Any]) -> list[str]:
+        """Have everybody look at a new object, and store nothing; the warnings that come with a yes."""
+        return await self._tried("POST", path, body, "application/json")
 
     async def patch(self, path: str, change: Mapping[str, Any], *, by_name: bool = False) -> dict[str, Any]:
         """Merge ``change`` into an object; the object as stored. Lists are replaced.
@@ -122,19 +112,22 @@ class Client:
         how = "strategic-merge-patch" if by_name else "merge-patch"
         return await self._write("PATCH", path, change, f"application/{how}+json")
 
-    async def try_patch(self, path: str, change: Mapping[str, Any]) -> tuple[str, ...]:
-        """Have everybody look at a merge of ``change`` into an object, and store nothing; the warnings of who did."""
+    async def try_patch(self, path: str, change: Mapping[str, Any]) -> list[str]:
+        """The same of a merge of ``change`` into an object."""
+        return await self._tried("PATCH", path, change, "application/merge-patch+json")
+
+    async def _tried(self, method: str, path: str, body: Mapping[str, Any], content_type: str) -> list[str]:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
         async with self._sent(
-            "PATCH",
+            method,
             path,
             params={"dryRun": "All"},
-            body=msgspec.json.encode(change),
-            content_type="application/merge-patch+json",
+            body=msgspec.json.encode(body),
+            content_type=content_type,
             timeout=timeout,
         ) as answer:
             await answer.read()
-            return tuple(answer.headers.getall("Warning", ()))
+            return [_warning(text) for text in answer.headers.getall("Warning", [])]
 
     async def _write(self, method: str, path: str, body: Mapping[str, Any], content_type: str) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)

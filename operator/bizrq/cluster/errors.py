@@ -11,6 +11,9 @@ ClusterError
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 __all__ = ["ClusterError", "Conflict", "Denied", "Gone", "Invalid", "NotFound", "Unavailable", "error_of"]
 
 
@@ -49,9 +52,16 @@ class Unavailable(ClusterError):
 
 _BY_CODE: dict[int, type[ClusterError]] = {401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 410: Gone}
 
+_PATH: Final = re.compile(r'(https?://[^/\s"\\]+)/[^\s"\\]*', re.IGNORECASE)
+
 
 def error_of(code: int, message: str, retry_after: float = 0.0) -> ClusterError:
-    """The exception for an answer with this HTTP status, or for a Status object inside a watch."""
+    """The exception for an answer with this HTTP status, or for a Status object inside a watch.
+
+    Of URLs in the message the host is kept: where a webhook does not answer, the API server tells its address, whose
+    path is its secret, and messages are for logs and for people.
+    """
+    message = _PATH.sub(r"\1/...", message)
     if code == 429 or code >= 500 or code < 400:  # noqa: PLR2004
         return Unavailable(message, retry_after)
     return _BY_CODE.get(code, Invalid)(message)

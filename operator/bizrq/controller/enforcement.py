@@ -20,6 +20,7 @@ from bizrq.cluster.errors import ClusterError, Invalid, NotFound, Unavailable
 from bizrq.domain.bizrq import Bizrq
 from bizrq.domain.enforcement import State, Verdict, accepted, answered, configured
 from bizrq.domain.probe import may_be_probed, probe
+from bizrq.observability.metrics import ControllerMetrics
 
 __all__ = ["Enforcement"]
 
@@ -36,6 +37,9 @@ _TRIES: Final = 3
 
 _BY_CONFIGURATION: Final = Verdict(State.ACTIVE, "it is configured; there is no bizrq to try it out on")
 
+_COUNTED: Final = {True: "active", False: "off", None: "unknown"}
+"""What a finding is in the metrics."""
+
 log = logging.getLogger(__name__)
 
 
@@ -48,10 +52,12 @@ class Enforcement:
         admission: Admission,
         bizrqs: Callable[[], Iterable[Bizrq]],
         clock: Clock,
+        metrics: ControllerMetrics,
         *,
         leading: Callable[[], bool],
     ) -> None:
         """``configuration`` is the name of the ValidatingWebhookConfiguration; "": nobody looks."""
+        self._looks = metrics.enforcement_looks
         self._configuration, self._admission, self._bizrqs = configuration, admission, bizrqs
         self._clock, self._leading = clock, leading
         self._asked = asyncio.Event()
@@ -87,6 +93,7 @@ class Enforcement:
     async def look(self) -> None:
         """Find out once; what changes is logged with the reason."""
         verdict = await self._verdict()
+        self._looks.labels(_COUNTED[verdict.active]).inc()
         if verdict.active is not None:
             self._found, self._found_at = verdict.active, self._clock.monotonic()
         if verdict.state is self._said:

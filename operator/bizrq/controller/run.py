@@ -86,6 +86,7 @@ class Controller:
     ) -> None:
         self._settings, self._kinds, self._credentials, self._clock = settings, kinds, credentials, clock
         self._metrics = ControllerMetrics()
+        self._metrics.resync_interval.set(settings.resync_seconds)
         self._identity = new_identity()
         self._started = False
 
@@ -202,6 +203,7 @@ class Controller:
             ApiAdmission(client),
             lambda: self._inventory.bizrqs,
             clock,
+            metrics,
             leading=lambda: self._leadership.leading,
         )
         self._health = HealthServer(

@@ -1,30 +1,25 @@
-"""Is the webhook really asked, by the configuration of the API server and by what it answers to a probe? [A13].
-
-Texts of the API server may hold the path of the webhook, which is a secret: what is kept of them has none.
-"""
+"""Is the webhook really asked, by the configuration of the API server and by what it answers to a probe? [A13]."""
 
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bizrq.domain.bizrq import GROUP
 from bizrq.domain.probe import PROBE_KEY
 from bizrq.domain.refusals import NOT_ENFORCED
 
-__all__ = ["REFUSING", "State", "Verdict", "accepted", "answered", "configured"]
-
-_DOMAIN: Final = "quota.bizrq.io"
+__all__ = ["REFUSING", "State", "Verdict", "accepted", "answered", "configured", "only_warned", "refusal_in"]
 
 REFUSING: Final = ("bizrqs", "workloads", "children", "scale", "required")
 """The entries that refuse, by the last part of their path; others only warn, and wait for nobody."""
 
-_ASKED: Final = f"bizrqs.{_DOMAIN}"
+_ASKED: Final = f"bizrqs.{GROUP}"
 """The entry that a probe meets."""
 
-_PATH: Final = re.compile(r'(https?://[^/\s"\\]+)/[^\s"\\]*')
+_DENIED: Final = f'admission webhook "{_ASKED}" denied the request: '
 
 _LONGEST: Final = 500
 """Characters of an answer that are kept for the log."""
@@ -71,9 +66,9 @@ def _wrong(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The first thing that is wrong; "" where nothing is."""
     at = _address(entries.get(_ASKED), REFUSING[0])
     for route in REFUSING:
-        entry = entries.get(f"{route}.{_DOMAIN}")
+        entry = entries.get(f"{route}.{GROUP}")
         if entry is None:
-            return f"it has no entry {route}.{_DOMAIN}"
+            return f"it has no entry {route}.{GROUP}"
         if entry.get("failurePolicy", "Fail") != "Fail":
             return f"failurePolicy of {entry['name']} is {entry['failurePolicy']}, not Fail"
         if not entry.get("rules"):
@@ -94,23 +89,33 @@ def _address(entry: Mapping[str, Any] | None, route: str) -> tuple[object, ...] 
     before, slash, last = path.rpartition("/")
     if not slash or last != route:
         return None
-    where = service.get("namespace"), service.get("name"), service.get("port", 443)
+    where = service.get("namespace"), service.get("name"), service.get("port")
     return before, *where, client.get("caBundle")
+
+
+def refusal_in(error: str) -> str | None:
+    """What the webhook said that refuses bizrqs, in the words of the API server; None where others spoke."""
+    before, _, said = error.partition(_DENIED)
+    return said if before != error else None
+
+
+def only_warned(warnings: Sequence[str]) -> bool:
+    """Whether the webhook would have refused what was let by; of a long warning the first part has the words."""
+    return any(each.startswith(NOT_ENFORCED) for each in warnings)
 
 
 def accepted(warnings: Sequence[str]) -> Verdict:
     """What it means that a probe was let by, with these warnings."""
-    if any(NOT_ENFORCED in each for each in warnings):
+    if only_warned(warnings):
         return Verdict(State.WARNS, "the webhook lets by what it would refuse: its --mode is warn")
     return Verdict(State.ACCEPTED, "a change that the webhook must refuse was accepted: it was not asked")
 
 
 def answered(error: str, *, again: bool) -> Verdict:
     """What the error says with which a probe was answered; ``again``: the same may be answered otherwise later."""
-    said = _PATH.sub(r"\1/...", error)[:_LONGEST]
-    denied = f'admission webhook "{_ASKED}" denied the request'
-    if denied in error:
-        if PROBE_KEY in error.partition(denied)[2]:
+    said, refusal = error[:_LONGEST], refusal_in(error)
+    if refusal is not None:
+        if PROBE_KEY in refusal:
             return Verdict(State.ACTIVE, "the webhook refuses what it must")
         if again:  # it could not decide in time, and so refuses; a later probe tells more
             return Verdict(State.UNKNOWN, said)

@@ -86,7 +86,8 @@ class Figures:
     uncertain: Mapping[str, float]
     """By cash key, also of one that is no longer in ``hard``; only where it is not 0 [C6]."""
     conditions: Mapping[str, bool]
-    reconciled: int | None
+    reconciled: int
+    """When it was counted last; where it never was, when it was made."""
     claims: int
     period: Period | None
     """The one that runs, where it has an end [C9]."""
@@ -117,7 +118,7 @@ def figures_of(bizrq: Bizrq, tree: Tree, now: int) -> Figures:
         cash=cash,
         uncertain={CASH + base: amount / _MILLI for base, amount in bizrq.books.uncertain.items() if amount},
         conditions={each["type"]: each["status"] == "True" for each in bizrq.status.get("conditions") or ()},
-        reconciled=bizrq.reconciled,
+        reconciled=bizrq.created if bizrq.reconciled is None else bizrq.reconciled,
         claims=count_open(bizrq.claims),
         period=period,
     )

@@ -50,7 +50,10 @@ _GAUGES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "bizrq_cash_period_start_timestamp_seconds": ((), "When the period began that runs; only in trees with one."),
     "bizrq_cash_period_end_timestamp_seconds": ((), "When it ends and budgets are granted anew."),
     "bizrq_condition": (("type",), "1 where a condition of the status is True, else 0."),
-    "bizrq_last_reconcile_timestamp_seconds": ((), "When the status was counted last."),
+    "bizrq_last_reconcile_timestamp_seconds": (
+        (),
+        "When the status was counted last, or the bizrq was made where it never was.",
+    ),
     "bizrq_claims_open": ((), "Claims that admission granted and the controller has not seen in the cluster yet."),
     "bizrq_pods_above_template": (
         (),
@@ -165,6 +168,5 @@ def _samples(figures: Figures) -> Iterator[tuple[str, tuple[str, ...], float]]:
         yield "bizrq_cash_period_end_timestamp_seconds", (), figures.period.end
     for type_, holds in figures.conditions.items():
         yield "bizrq_condition", (type_,), holds
-    if figures.reconciled is not None:
-        yield "bizrq_last_reconcile_timestamp_seconds", (), figures.reconciled
+    yield "bizrq_last_reconcile_timestamp_seconds", (), figures.reconciled
     yield "bizrq_claims_open", (), figures.claims

@@ -68,6 +68,18 @@ class ControllerMetrics(_Metrics):
         self.last_resync = Gauge(
             f"{_PREFIX}_last_resync_timestamp_seconds", "When the last full resync ended.", registry=self.registry
         )
+        self.resync_interval = Gauge(
+            f"{_PREFIX}_resync_interval_seconds",
+            "Every status is counted anew and written at least so often, by --resync-seconds.",
+            registry=self.registry,
+        )
+        self.enforcement_looks = self._counter(
+            "enforcement_looks",
+            "Looks whether the webhook is asked and answers, by what was found: active, off, unknown.",
+            "found",
+        )
+        for found in ("active", "off", "unknown"):
+            self.enforcement_looks.labels(found)  # shown as 0 from the start, so that an increase can be seen
         self.relists = self._counter(
             "reflector_lists", "Lists taken over by a reflector; the first is the start, more are gaps.", "resource"
         )

@@ -2,7 +2,8 @@
 
 Only refusals that reach somebody count: no dry runs, nothing that is let by with a warning, nothing that is to be tried
 again. Names that people make up get no series: a bizrq counts that was read for the refusal, or that is on a list of
-all bizrqs, made anew every minute; by that list the series of a bizrq go away with it.
+all bizrqs, made anew every minute; by that list the series of a bizrq go away with it. Nor do keys that come and go in
+one ``hard``: of a bizrq as many stay as it may have at a time, those that were refused last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 from bizrq.cluster.errors import ClusterError
 from bizrq.cluster.reads import Reads
 from bizrq.domain.bizrq import GROUP, LABEL, PLURAL
+from bizrq.domain.probe import MOST_KEYS
 from bizrq.observability.metrics import WebhookMetrics
 from bizrq.webhook.review import Request, Verdict
 
@@ -26,6 +28,9 @@ _LIST_SECONDS: Final = 60.0
 
 _NO_KEY: Final = ("",)
 
+_MOST_SERIES: Final = MOST_KEYS + len(_NO_KEY)
+"""Of one bizrq."""
+
 log = logging.getLogger(__name__)
 
 
@@ -34,8 +39,8 @@ class RefusalCounts:
 
     def __init__(self, metrics: WebhookMetrics) -> None:
         self._refusals = metrics.refusals
-        self._counted: dict[tuple[str, str], int] = {}
-        """The series that there are, and which refusal was their last one."""
+        self._counted: dict[str, dict[str, int]] = {}
+        """The series that there are, by bizrq and key: which refusal was their last one, the latest at the end."""
         self._numbers = itertools.count()
         self._names: Collection[str] = frozenset()
         """Of all bizrqs, by the last list."""
@@ -46,9 +51,13 @@ class RefusalCounts:
             return
         bizrq = verdict.bizrq or self._named(request)
         if bizrq:
+            counted = self._counted.setdefault(bizrq, {})
             for key in verdict.keys or _NO_KEY:
-                self._counted[bizrq, key] = next(self._numbers)
+                counted.pop(key, None)
+                counted[key] = next(self._numbers)
                 self._refusals.labels(bizrq, key).inc()
+            while len(counted) > _MOST_SERIES:
+                self._remove(bizrq, next(iter(counted)))
 
     async def run(self, reads: Reads) -> None:
         """Keep up with which bizrqs there are, for ever."""
@@ -63,10 +72,16 @@ class RefusalCounts:
         """List all bizrqs and let the series go of those that are not there. Raises ``ClusterError``."""
         began = next(self._numbers)
         self._names = frozenset(await reads.bizrq_names())
-        for series, last in list(self._counted.items()):
-            if series[0] not in self._names and last < began:  # later ones may be of a bizrq younger than the list
-                del self._counted[series]
-                self._refusals.remove(*series)
+        for bizrq in self._counted.keys() - self._names:
+            for key, last in list(self._counted[bizrq].items()):
+                if last < began:  # later ones may be of a bizrq younger than the list
+                    self._remove(bizrq, key)
+            if not self._counted[bizrq]:
+                del self._counted[bizrq]
+
+    def _remove(self, bizrq: str, key: str) -> None:
+        del self._counted[bizrq][key]
+        self._refusals.remove(bizrq, key)
 
     def _named(self, request: Request) -> str:
         """The bizrq that a request is about or names, if there is one of that name."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bizrq.domain.bizrq import Bizrq
@@ -137,6 +137,7 @@ def test_no_note_is_longer_than_the_api_server_takes(note: str) -> None:
     if short != note:
         assert note.startswith(short[:200])
         assert note.endswith(short[-60:])
+        assert " ... " in short, "that something is missing is seen"
 
 
 PART = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -144,6 +145,8 @@ SUBDOMAINS = st.from_regex(rf"{PART}(\.{PART}){{0,6}}", fullmatch=True).filter(l
 
 
 @given(SUBDOMAINS, st.lists(st.text()))
+@example(f"{'a' * 49}." * 3 + "a" * 49 + "-b", [])
+@example(f"{'a' * 49}." * 4 + "b", [])
 def test_the_name_of_an_event_is_a_valid_one(regarding: str, parts: list[str]) -> None:
     name = event_name(regarding, *parts)
     assert len(name) <= 253

@@ -152,7 +152,14 @@ def test_conditions_claims_and_the_time_of_the_count() -> None:
 
 def test_a_bizrq_without_a_status_shows_what_it_allows() -> None:
     found = shown(read({**counted({CPU: "4"}), "status": {}}))
-    assert (found.plain[CPU].hard, found.plain[CPU].used, found.reconciled, found.claims) == (4, None, None, 0)
+    assert (found.plain[CPU].hard, found.plain[CPU].used, found.claims) == (4, None, 0)
+
+
+def test_one_that_was_never_counted_is_as_old_as_itself() -> None:
+    """So that it shows as stale where nothing can be written, be it from its first second on."""
+    raw = counted({CPU: "4"})
+    raw["metadata"]["creationTimestamp"] = "2026-01-05T09:00:00Z"
+    assert shown(read({**raw, "status": {}})).reconciled == NOW - 3600
 
 
 def test_the_place_in_the_tree() -> None:
