@@ -61,7 +61,10 @@ def read(cluster, what, *flags):
 
 
 def make_as_the_controller(cluster):
-    """Path, authority and Secret, by the verbs that the controller has."""
+    """Path, authority and Secret, by the verbs that the controller has.
+
+    Raw, since ``kubectl replace`` also writes down what it was given as if that had been applied.
+    """
     changes = [
         {"op": "add", "path": f"/webhooks/{number}/clientConfig/{where}", "value": value}
         for number, each in enumerate(read(cluster, f"{CONFIGURATIONS}/bizrq")["webhooks"])
@@ -70,7 +73,8 @@ def make_as_the_controller(cluster):
     cluster.kubectl("patch", CONFIGURATIONS, "bizrq", "--type=json", f"--patch={json.dumps(changes)}", CONTROLLER)
     secret = read(cluster, "secret/bizrq-webhook")
     secret["data"] = {"tokens": "dG9rZW4="}
-    cluster.kubectl("replace", "--filename=-", CONTROLLER, stdin=json.dumps(secret))
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/bizrq-webhook"
+    cluster.kubectl("replace", f"--raw={path}", "--filename=-", CONTROLLER, stdin=json.dumps(secret))
 
 
 def made_by_the_controller(cluster):
