@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from bizrq.domain.bizrq import LABEL
+from testbed import operator_process
 from testbed.control import ROOT
 from tests.support.bizrqs import bizrq
 from tests.support.kube import deployment, wait_until
@@ -80,12 +81,16 @@ def attempt(environment, code, temporary):
 
 
 def test_neither_process_writes_a_file_or_asks_who_it_is(cluster, admin, namespace, environment, tmp_path):
-    operator = cluster.start_operator(env={**environment, **kubeconfig(cluster, "bizrq-controller", tmp_path)})
-    try:
-        env = {**environment, **kubeconfig(cluster, "bizrq-webhook", tmp_path)}
-        with cluster.start_webhooks(count=1, env=env) as webhooks:
-            only = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
-            webhooks.install(namespace_selector=only, scale_namespace_selector=only)
+    operator_process.install(cluster.kubectl)
+    env = {
+        name: {**environment, **kubeconfig(cluster, name, tmp_path)} for name in ("bizrq-controller", "bizrq-webhook")
+    }
+    with cluster.start_webhooks(count=1, env=env["bizrq-webhook"], install=False) as webhooks:
+        (replica,) = webhooks.replicas
+        only = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+        webhooks.install(namespace_selector=only, scale_namespace_selector=only)
+        operator = cluster.start_operator(env=env["bizrq-controller"], install=False)
+        try:
             group = bizrq(admin, namespace, hard={"pods": "5"})
             group.create()
             wait_until(lambda: group.reload() or group.obj.get("status", {}).get("hard"), "counted")
@@ -98,10 +103,9 @@ def test_neither_process_writes_a_file_or_asks_who_it_is(cluster, admin, namespa
             wait_until(lambda: group.reload() or group.obj["status"]["used"]["pods"] == "0", "released")
             group.delete()
             wait_until(lambda: not group.exists(), "gone")
-            (replica,) = webhooks.replicas
             replica.terminate()
-    finally:
-        operator.terminate()
+        finally:
+            operator.terminate()
     for process in (operator, replica):
         text = process.log.read_text(encoding="utf-8")
         assert "Traceback" not in text
