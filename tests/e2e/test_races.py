@@ -21,6 +21,7 @@ from tests.support.load import Answers, History, People, in_parallel
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CLIENTS = 64
+GIVEN_UP = 504
 BIZRQS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 RESYNC = "--resync-seconds=2"
 
@@ -174,7 +175,7 @@ async def test_of_500_children_created_at_once_those_exist_that_there_is_room_fo
 @with_cores(100)
 async def test_scaling_up_and_down_at_random_never_passes_hard(busy, root, namespace):
     """64 clients scale one Deployment through /scale and PATCH for a minute."""
-    answers = Answers()
+    answers, given_up = Answers(), []
     bizrqs, workloads = histories(busy, namespace)
     chance = random.Random(4)  # noqa: S311  # no secret
     async with People(busy.kubeconfig) as people:
@@ -187,16 +188,21 @@ async def test_scaling_up_and_down_at_random_never_passes_hard(busy, root, names
             while time.monotonic() < until:
                 change = {"spec": {"replicas": chance.randint(0, 130)}}
                 where = chance.choice((url, f"{url}/scale"))
+                began = time.monotonic()
                 code, answer = await people.send("PATCH", where, change, "application/merge-patch+json")
+                if code == GIVEN_UP:
+                    given_up.append(time.monotonic() - began)
                 answers.add(code, answer.get("message", ""))
 
         async with bizrqs.recording(), workloads.recording():
             await in_parallel(CLIENTS, [scale] * CLIENTS)
     instants = DemandUnder(root.name, 100)
     instants.walk(bizrqs, workloads)
-    # The API server tries a write that lost against another one again and again, and gives up after 34 s: 504.
-    given_up = answers.counts.pop(504, 0)
-    assert given_up <= sum(answers.counts.values()) // 100, answers
+    # The API server tries a write that lost against another one again and again, and gives up after 34 s. How many
+    # that are depends on how fast the machine is, so what matters is that nobody else gave up, and before.
+    answers.counts.pop(GIVEN_UP, 0)
+    assert all(seconds > 30 for seconds in given_up), given_up
+    assert len(given_up) <= sum(answers.counts.values()) // 20, answers
     assert set(answers.counts) <= {200, 201, 403, 409, 429}, answers
     assert answers.counts[200] > 100, answers
     assert answers.counts[403] > 100, answers
