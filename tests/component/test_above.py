@@ -6,7 +6,7 @@ from bizrq.controller.above import above, show_above
 from tests.support.build import NOW, amounts, container, metadata, pod, pod_spec, runtime_class, texts, workload
 from tests.support.build import bizrq as made
 from tests.support.cas_store import CasStore
-from tests.support.controller import Controller
+from tests.support.controller import started
 
 CPU = "limits.cpu"
 
@@ -15,10 +15,7 @@ CPU = "limits.cpu"
 def controller(clock):
     store = CasStore()
     store.put(made("team", hard={CPU: "10", "requests.cpu": "10", "limits.cpu.A4": "10"}))
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
-    return controller
+    return started(store, clock)
 
 
 def cores(amount, *more, **fields):

@@ -15,7 +15,7 @@ from bizrq.workloads.read import read_workload
 from bizrq.workloads.registry import built_in
 from tests.support.build import NOW, bizrq, workload
 from tests.support.cas_store import CasStore
-from tests.support.controller import ONE_CORE, Controller, job, job_pod, team
+from tests.support.controller import ONE_CORE, job, job_pod, started, team
 from tests.support.told_events import ToldEvents
 
 
@@ -33,15 +33,7 @@ def store():
 
 @pytest.fixture
 def controller(store, clock):
-    return made(store, clock)
-
-
-def made(store, clock):
-    """A controller that has just been started."""
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see(*store.names())
-    return controller
+    return started(store, clock)
 
 
 def over(controller, replicas=11, name="web", version=5, **fields):
@@ -78,7 +70,7 @@ async def test_a_restart_and_a_second_controller_tell_nothing_again(controller, 
     over(controller)
     await controller.write("team")
     assert (await controller.tell()).reasons() == ["OverQuota"]
-    second = made(store, clock)
+    second = started(store, clock)
     over(second)
     await second.write("team")
     assert (await second.tell()).told == []
@@ -209,7 +201,7 @@ async def test_drift_is_told_with_both_values(controller, store):
 
 async def test_a_missing_parent_and_its_return_are_told(store, clock):
     store.put(bizrq("kid", parent="boss", hard={"pods": "1"}, created=NOW))
-    controller = made(store, clock)
+    controller = started(store, clock)
     await controller.write("kid")
     store.put(bizrq("boss", hard={"pods": "1", "limits.cpu": "1"}, created=NOW))
     controller.see("boss")
@@ -371,7 +363,7 @@ async def test_the_end_of_the_process_does_not_wait_for_ever(clock, store, monke
         async def create(self, _):
             await asyncio.Event().wait()
 
-    controller = made(store, clock)
+    controller = started(store, clock)
     silent = Announcer(lambda: controller.inventory, Silent(), clock, controller.metrics)
     over(controller)
     before = read_bizrq(store.raw("team"))

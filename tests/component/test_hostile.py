@@ -7,7 +7,7 @@ import pytest
 from bizrq.cluster.errors import NotFound, Unavailable
 from tests.support.build import NOW, bizrq, container, pod_spec
 from tests.support.cas_store import CasStore
-from tests.support.controller import Controller, job, job_pod, running, team, until
+from tests.support.controller import Controller, job, job_pod, running, started, team, until
 
 HOUR = 3600
 
@@ -150,9 +150,7 @@ async def test_templates_and_models_without_end_do_not_fill_the_memory(controlle
 
 
 async def test_writes_that_fail_are_tried_again_after_ever_longer_waits(store, clock, monkeypatch):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
+    controller = started(store, clock)
     store.refused_writes = 10**6
     waits: list[tuple[str, float]] = []
     monkeypatch.setattr(controller.sync, "_wake_in", lambda name, seconds: waits.append((name, seconds)))

@@ -6,7 +6,7 @@ from bizrq.domain.claims import claimant_of, parse_claim
 from tests.support.build import bizrq as made
 from tests.support.build import container, pod_spec, workload
 from tests.support.cas_store import CasStore
-from tests.support.controller import Controller
+from tests.support.controller import started
 from tests.support.quotas import counted
 from tests.support.webhook import Webhook
 
@@ -210,10 +210,7 @@ async def test_what_waits_for_the_other_is_to_be_tried_again(webhook):
 def controller(clock):
     store = CasStore()
     store.put(made("team", hard=HARD))
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
-    return controller
+    return started(store, clock)
 
 
 async def counted_cpu(controller):

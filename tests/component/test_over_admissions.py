@@ -7,7 +7,7 @@ import pytest
 from bizrq.domain.bizrq import read_bizrq
 from tests.support.build import bizrq, workload
 from tests.support.cas_store import CasStore
-from tests.support.controller import ONE_CORE, Controller, job, job_pod
+from tests.support.controller import ONE_CORE, Controller, job, job_pod, started
 from tests.support.quotas import counted, line
 
 CPU = "limits.cpu"
@@ -18,10 +18,7 @@ HARD = {CPU: "4", "cash/limits.cpu": "100"}
 async def controller(clock):
     store = CasStore()
     store.put(counted(HARD))
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
-    return controller
+    return started(store, clock)
 
 
 def web(replicas, version, name="web"):

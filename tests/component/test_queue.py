@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.build import bizrq, workload
 from tests.support.cas_store import CasStore
-from tests.support.controller import ONE_CORE, Controller, running, team, until
+from tests.support.controller import ONE_CORE, Controller, running, started, team, until
 
 
 @pytest.fixture
@@ -47,9 +47,7 @@ async def test_a_bizrq_that_cannot_be_counted_does_not_stop_the_others(store, cl
 
 
 async def test_a_failed_write_is_tried_again(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
+    controller = started(store, clock)
     store.refused_writes = 1
     task = await running(controller)
     controller.workload(workload(template=ONE_CORE))
@@ -60,9 +58,7 @@ async def test_a_failed_write_is_tried_again(store, clock):
 
 async def test_a_bizrq_that_could_not_be_written_waits_as_long_as_it_was_to_wait_whatever_happens(store, clock):
     """Events without end must not have an API server asked in a hot loop that cannot answer."""
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
+    controller = started(store, clock)
     store.refused_writes = 4
     for _ in range(4):
         await controller.sync._look_at("team")
@@ -77,9 +73,7 @@ async def test_a_bizrq_that_could_not_be_written_waits_as_long_as_it_was_to_wait
 
 
 async def test_an_event_during_a_write_that_fails_does_not_shorten_the_wait(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
+    controller = started(store, clock)
     store.refused_writes = 4
     write = store.replace_status
 
@@ -95,9 +89,7 @@ async def test_an_event_during_a_write_that_fails_does_not_shorten_the_wait(stor
 
 
 async def test_once_it_was_written_events_wake_it_as_ever(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
+    controller = started(store, clock)
     store.refused_writes = 1
     for _ in range(2):
         await controller.sync._look_at("team")
@@ -109,21 +101,19 @@ async def test_once_it_was_written_events_wake_it_as_ever(store, clock):
 
 
 async def test_an_end_finishes_the_writes_on_their_way(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
+    controller = started(store, clock)
     task = await running(controller)
-    started, go_on = asyncio.Event(), asyncio.Event()
+    begun, go_on = asyncio.Event(), asyncio.Event()
     write = store.replace_status
 
     async def slow(raw):
-        started.set()
+        begun.set()
         await go_on.wait()
         return await write(raw)
 
     store.replace_status = slow
     controller.workload(workload(template=ONE_CORE))
-    await started.wait()
+    await begun.wait()
     task.cancel()
     await asyncio.sleep(0)
     go_on.set()

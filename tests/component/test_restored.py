@@ -18,17 +18,14 @@ from bizrq.settings import ControllerSettings
 from bizrq.workloads.registry import built_in
 from tests.support.build import NOW, bizrq
 from tests.support.cas_store import CasStore
-from tests.support.controller import Controller
+from tests.support.controller import Controller, started
 
 
 @pytest.fixture
 def controller(clock):
     store = CasStore()
     store.put(bizrq("team", hard={"pods": "10"}, created=NOW))
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
-    return controller
+    return started(store, clock)
 
 
 def listing(controller, version, *, held=None, names=("team",)):

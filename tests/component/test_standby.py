@@ -9,7 +9,7 @@ from bizrq.controller.resync import Resync
 from tests.component.test_resync import Lists
 from tests.support.build import workload
 from tests.support.cas_store import CasStore
-from tests.support.controller import ONE_CORE, Controller, running, team, until
+from tests.support.controller import ONE_CORE, Controller, running, started, team, until
 
 
 @pytest.fixture
@@ -21,9 +21,7 @@ def store():
 
 @pytest.fixture
 def standby(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
+    controller = started(store, clock)
     controller.leading = False
     return controller
 

@@ -9,7 +9,7 @@ from bizrq.cluster.errors import Unavailable
 from bizrq.controller.books import ViewTooOldError
 from tests.support.build import NOW, bizrq, metadata, pod, workload
 from tests.support.cas_store import CasStore
-from tests.support.controller import ONE_CORE, Controller, job, job_pod, team
+from tests.support.controller import ONE_CORE, Controller, job, job_pod, started, team
 
 HOUR = 3600
 
@@ -23,10 +23,7 @@ def store():
 
 @pytest.fixture
 def controller(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see("team")
-    return controller
+    return started(store, clock)
 
 
 async def test_used_is_what_the_workloads_of_a_bizrq_demand(controller):

@@ -7,7 +7,7 @@ import pytest
 from bizrq.cluster.errors import Unavailable
 from bizrq.controller.farewell import FINALIZER
 from tests.support.build import bizrq, workload
-from tests.support.controller import DEPLOYMENT, ONE_CORE, Controller
+from tests.support.controller import DEPLOYMENT, ONE_CORE, started
 from tests.support.faulty_store import FaultyStore
 from tests.support.quotas import line
 
@@ -23,14 +23,7 @@ def store():
 
 @pytest.fixture
 def controller(store, clock):
-    return made(store, clock)
-
-
-def made(store, clock):
-    controller = Controller(store, clock)
-    controller.start([], 50)
-    controller.see(*store.names())
-    return controller
+    return started(store, clock)
 
 
 def edit(controller, **changes):
@@ -64,7 +57,7 @@ async def test_own_writes_take_no_list(controller):
 
 async def test_another_controllers_write_is_followed_by_a_list_before_the_next_write(store, clock):
     """[R4] of the bizrq's workloads and children, begun after it read that status."""
-    first, second = made(store, clock), made(store, clock)
+    first, second = started(store, clock), started(store, clock)
     second.workload(web(70, 3))  # its view is old
     await first.write("team")
     second.see("team")
@@ -78,7 +71,7 @@ async def test_another_controllers_write_is_followed_by_a_list_before_the_next_w
 
 async def test_two_controllers_in_turn_list_each_time(store, clock):
     """[R4] the Lease only saves this work."""
-    both = [made(store, clock), made(store, clock)]
+    both = [started(store, clock), started(store, clock)]
     for turn in range(6):
         both[turn % 2].see("team")
         await both[turn % 2].write("team")
@@ -87,8 +80,8 @@ async def test_two_controllers_in_turn_list_each_time(store, clock):
 
 async def test_after_a_list_that_fails_nothing_is_written(store, clock):
     """[R4]."""
-    await made(store, clock).write("team")
-    controller = made(store, clock)
+    await started(store, clock).write("team")
+    controller = started(store, clock)
 
     async def away():
         raise Unavailable("no API server")
@@ -102,9 +95,9 @@ async def test_after_a_list_that_fails_nothing_is_written(store, clock):
 
 async def test_a_status_written_during_the_list_takes_another_one(store, clock):
     """[R4] the list must have begun after that write."""
-    other = made(store, clock)
+    other = started(store, clock)
     await other.write("team")
-    controller = made(store, clock)
+    controller = started(store, clock)
     list_anew = controller.list_anew
 
     async def late():
@@ -121,8 +114,8 @@ async def test_a_status_written_during_the_list_takes_another_one(store, clock):
 
 async def test_a_list_that_began_after_the_status_was_read_is_enough(store, clock):
     """[R4] as a resync takes one anyway."""
-    await made(store, clock).write("team")
-    controller = made(store, clock)
+    await started(store, clock).write("team")
+    controller = started(store, clock)
     controller.sync.trust({store.raw("team")["metadata"]["uid"]: store.status("team")["writer"]})
     await controller.write("team")
     assert controller.lists == 0
@@ -130,9 +123,9 @@ async def test_a_list_that_began_after_the_status_was_read_is_enough(store, cloc
 
 async def test_a_list_before_another_status_is_not_enough(store, clock):
     """[R4]."""
-    other = made(store, clock)
+    other = started(store, clock)
     await other.write("team")
-    controller = made(store, clock)
+    controller = started(store, clock)
     controller.sync.trust({store.raw("team")["metadata"]["uid"]: store.status("team")["writer"]})
     other.see("team")
     await other.write("team")
@@ -151,8 +144,8 @@ async def test_a_webhooks_write_takes_no_list(controller):
 
 async def test_without_news_nothing_is_listed_for_another_controllers_status(store, clock):
     """[R4] the other one is at work."""
-    await made(store, clock).write("team")
-    controller = made(store, clock)
+    await started(store, clock).write("team")
+    controller = started(store, clock)
     writes = store.writes
     await controller.write("team", always=False)
     assert (controller.lists, store.writes) == (0, writes)
@@ -170,7 +163,7 @@ async def test_a_status_that_somebody_edited_is_not_taken_for_that_of_a_new_obje
     """[R4] without lastReconcileTime and writer: something was granted that this process may not have seen."""
     raw = store.raw("team")
     store.put({**raw, "metadata": {**raw["metadata"], "finalizers": [FINALIZER]}, "status": left})
-    controller = made(store, clock)
+    controller = started(store, clock)
     controller.reads.workloads[DEPLOYMENT.id, "shop", "web"] = web(80, 7)
     status = await controller.write("team")
     assert controller.lists == 1
@@ -255,7 +248,7 @@ async def test_a_line_that_somebody_removed_comes_back_to_nobody_and_is_told_by_
 
 async def test_another_controllers_figures_are_no_drift(store, clock, caplog):
     """[R2, R4] it has seen what this one has not seen yet."""
-    first, second = made(store, clock), made(store, clock)
+    first, second = started(store, clock), started(store, clock)
     await second.write("team")
     first.see("team")
     first.workload(web(70, 3))

@@ -38,6 +38,7 @@ __all__ = [
     "owned_object",
     "pod_object",
     "running",
+    "started",
     "team",
     "until",
 ]
@@ -159,6 +160,14 @@ class Controller:
         """Have all events written that wait."""
         await self.announcer._work_off(0.0)
         return self.events
+
+
+def started(store: CasStore, clock: HandClock) -> Controller:
+    """A controller that has just been started: there are no pods, and it has seen every bizrq of the store."""
+    controller = Controller(store, clock)
+    controller.start([], 50)
+    controller.see(*store.names())
+    return controller
 
 
 # --- what the tests are about ---
